@@ -1,0 +1,129 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The reasons why an answer is missing or should not be trusted, as bits."""
+
+import enum
+
+import numpy as np
+
+__all__ = ['FATAL', 'MorphologyFlag', 'decode_flags', 'describe_flags']
+
+
+class MorphologyFlag(enum.IntFlag):
+    """
+    The bits of the column ``morphology_flags``.
+
+    The first eight are fatal: a row that has one of them has no prediction.
+    The others say what an answer rests on, or why to trust it less.
+    """
+
+    MISSING_IMAGE = 1 << 0
+    UNREADABLE_IMAGE = 1 << 1
+    INVALID_IMAGE = 1 << 2
+    BAD_COORDINATES = 1 << 3
+    OUTSIDE_IMAGE = 1 << 4
+    NO_WCS = 1 << 5
+    BANDS_MISSING = 1 << 6
+    NOT_PREDICTED = 1 << 7
+
+    NONFINITE_PIXELS = 1 << 8
+    EDGE = 1 << 9
+    SIZE_MEASURED = 1 << 10
+    SIZE_UNCERTAIN = 1 << 11
+    SIZE_UNKNOWN = 1 << 12
+    FRAME_ASSUMED = 1 << 13
+    ORIENTATION_ASSUMED = 1 << 14
+    SINGLE_BAND = 1 << 15
+    FLUX_SCALED = 1 << 16
+    OTHER_INSTRUMENT = 1 << 17
+    LOW_SIGNAL = 1 << 18
+    POINT_SOURCE = 1 << 19
+    UNRESOLVED = 1 << 20
+    NO_SOURCE = 1 << 21
+
+
+FATAL = MorphologyFlag(0xFF)
+
+_DESCRIPTIONS = {
+    'MISSING_IMAGE': 'no image was given for this row',
+    'UNREADABLE_IMAGE': 'the image file is missing, truncated or corrupt',
+    'INVALID_IMAGE': 'the image is empty, constant, blank or of a wrong shape',
+    'BAD_COORDINATES': 'the coordinates are not finite or not on the sky',
+    'OUTSIDE_IMAGE': 'the target lies outside the image',
+    'NO_WCS': 'the image has no celestial WCS, and the call needs one',
+    'BANDS_MISSING': 'the image lacks bands that the weights need',
+    'NOT_PREDICTED': 'the network gave no finite answer',
+    'NONFINITE_PIXELS': 'NaN, infinite or masked pixels were filled',
+    'EDGE': 'part of the field that the weights see lies outside the image',
+    'SIZE_MEASURED': 'the Petrosian radius was measured on this image',
+    'SIZE_UNCERTAIN': 'the measured Petrosian radius is not reliable',
+    'SIZE_UNKNOWN': 'no size was given or measurable; the frame was taken',
+    'FRAME_ASSUMED': 'the picture was taken to be framed as the weights ask',
+    'ORIENTATION_ASSUMED': 'north up and east left were assumed',
+    'SINGLE_BAND': 'one band was shown to weights that expect colour',
+    'FLUX_SCALED': 'brightness was scaled to a typical galaxy of the training set',
+    'OTHER_INSTRUMENT': 'the image is not from the survey of the training set',
+    'LOW_SIGNAL': 'low signal to noise',
+    'POINT_SOURCE': 'the target looks like a star',
+    'UNRESOLVED': 'the galaxy spans too few pixels',
+    'NO_SOURCE': 'no source was found at the target position',
+}
+
+
+def describe_flags():
+    """
+    Say what each bit means.
+
+    Returns
+    -------
+    descriptions : dict of str to (int, str)
+        For each flag name, its value and its meaning.
+
+    Examples
+    --------
+    >>> from galmorph.flags import describe_flags
+    >>> describe_flags()['EDGE']
+    (512, 'part of the field that the weights see lies outside the image')
+    """
+    return {flag.name: (int(flag), _DESCRIPTIONS[flag.name]) for flag in MorphologyFlag}
+
+
+def decode_flags(flags):
+    """
+    Turn flag values into the names of their reasons.
+
+    Parameters
+    ----------
+    flags : int or array-like of int
+        One value, or a column such as ``table['morphology_flags']``. Masked
+        entries give an empty tuple.
+
+    Returns
+    -------
+    names : tuple of str or list of tuple of str
+        The names, lowest bit first: one tuple for one value, else a list.
+
+    Raises
+    ------
+    ValueError
+        If a value is negative or has a bit that no flag has.
+
+    Examples
+    --------
+    >>> from galmorph.flags import decode_flags
+    >>> decode_flags(514)
+    ('UNREADABLE_IMAGE', 'EDGE')
+    """
+    values = np.ma.filled(np.ma.asanyarray(flags), 0)
+    known = sum(MorphologyFlag)
+    if values.dtype.kind not in 'iu':
+        msg = f'flags must be integers, not {values.dtype}'
+        raise ValueError(msg)
+    bad = values[(values < 0) | (values & ~known != 0)]
+    if bad.size:
+        msg = f'flags has the value {bad.flat[0]}, which has a bit that no flag has'
+        raise ValueError(msg)
+    names = [
+        tuple(flag.name for flag in MorphologyFlag if value & flag)
+        for value in values.ravel().tolist()
+    ]
+    return names[0] if values.ndim == 0 else names
