@@ -7,7 +7,18 @@ __all__ = ['Conf', 'conf']
 
 
 class Conf(_config.ConfigNamespace):
-    """Configuration parameters of `galmorph`."""
+    """
+    Configuration parameters of `galmorph`.
+
+    Examples
+    --------
+    >>> from galmorph import conf
+    >>> conf.default_weights
+    'dieleman.gz2'
+    >>> with conf.set_temp('batch_size', 16):
+    ...     conf.batch_size
+    16
+    """
 
     rootname = 'galmorph'
 

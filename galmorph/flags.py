@@ -14,6 +14,12 @@ class MorphologyFlag(enum.IntFlag):
 
     The first eight are fatal: a row that has one of them has no prediction.
     The others say what an answer rests on, or why to trust it less.
+
+    Examples
+    --------
+    >>> from galmorph import MorphologyFlag
+    >>> int(MorphologyFlag.EDGE | MorphologyFlag.LOW_SIGNAL)
+    262656
     """
 
     MISSING_IMAGE = 1 << 0
