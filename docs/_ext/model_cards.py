@@ -184,10 +184,7 @@ def page_of(card):
         ('Version', escape(str(card.version))),
         ('Licence', escape(card.licence)),
         ('Trained on images of', escape(card.instrument)),
-        (
-            'Network',
-            f'``{card.network["name"]}``' + (f' ({escape(options)})' * bool(options)),
-        ),
+        ('Network', network),
         ('File', f'``{card.file}``, {card.size / 1e6:.1f} MB'),
         ('SHA-256', f'``{card.sha256}``'),
     ]

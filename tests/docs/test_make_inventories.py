@@ -1,0 +1,43 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tests of the inventories that let the documentation build without a network."""
+
+import enum
+import importlib.util
+import zlib
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / 'docs' / 'make_inventories.py'
+
+
+@pytest.fixture(scope='module')
+def make_inventories():
+    spec = importlib.util.spec_from_file_location('make_inventories', SOURCE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class TestNamesOf:
+    def test_functions_classes_and_members(self, make_inventories):
+        names = set(make_inventories.names_of(enum, 'enum.'))
+        assert ('py:module', 'enum') in names
+        assert ('py:class', 'enum.Enum') in names
+        assert ('py:function', 'enum.unique') in names
+        assert ('py:method', 'enum.Flag.name') not in names
+        assert ('py:attribute', 'enum.Flag.name') in names
+
+    def test_names_a_missing_member_nowhere(self, make_inventories):
+        names = {name for _, name in make_inventories.names_of(enum, 'enum.')}
+        assert 'enum.Enum.nothing' not in names
+
+
+class TestWriteInventory:
+    def test_format(self, make_inventories, tmp_path):
+        path = tmp_path / 'a.inv'
+        make_inventories.write_inventory(path, 'a', [('py:class', 'a.B')] * 2)
+        *header, body = path.read_bytes().split(b'\n', maxsplit=4)
+        assert header[0] == b'# Sphinx inventory version 2'
+        assert header[1] == b'# Project: a'
+        assert zlib.decompress(body) == b'a.B py:class 1 index.html#$ -\n'
