@@ -1,14 +1,14 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tests of the inventories that let the documentation build without a network."""
 
-import enum
+import builtins
 import importlib.util
+import pathlib
 import zlib
-from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / 'docs' / 'make_inventories.py'
+SOURCE = pathlib.Path(__file__).parents[2] / 'docs' / 'make_inventories.py'
 
 
 @pytest.fixture(scope='module')
@@ -21,16 +21,19 @@ def make_inventories():
 
 class TestNamesOf:
     def test_functions_classes_and_members(self, make_inventories):
-        names = set(make_inventories.names_of(enum, 'enum.'))
-        assert ('py:module', 'enum') in names
-        assert ('py:class', 'enum.Enum') in names
-        assert ('py:function', 'enum.unique') in names
-        assert ('py:method', 'enum.Flag.name') not in names
-        assert ('py:attribute', 'enum.Flag.name') in names
+        names = set(make_inventories.names_of(pathlib, 'pathlib.'))
+        assert ('py:module', 'pathlib') in names
+        assert ('py:class', 'pathlib.Path') in names
+        assert ('py:method', 'pathlib.Path.open') in names
+        assert ('py:attribute', 'pathlib.Path.suffix') in names
+
+    def test_builtins_have_no_prefix(self, make_inventories):
+        names = set(make_inventories.names_of(builtins, ''))
+        assert {('py:function', 'len'), ('py:exception', 'ValueError')} <= names
 
     def test_names_a_missing_member_nowhere(self, make_inventories):
-        names = {name for _, name in make_inventories.names_of(enum, 'enum.')}
-        assert 'enum.Enum.nothing' not in names
+        names = {name for _, name in make_inventories.names_of(pathlib, 'pathlib.')}
+        assert 'pathlib.Path.nothing' not in names
 
 
 class TestWriteInventory:
