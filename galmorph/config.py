@@ -10,6 +10,9 @@ class Conf(_config.ConfigNamespace):
     """
     Configuration parameters of `galmorph`.
 
+    They are read from ``galmorph.cfg`` in the configuration folder of
+    astropy (``~/.astropy/config`` by default), a line ``name = value`` each.
+
     Examples
     --------
     >>> from galmorph import conf
@@ -20,24 +23,32 @@ class Conf(_config.ConfigNamespace):
     16
     """
 
-    rootname = 'galmorph'
-
     default_weights = _config.ConfigItem(
         'dieleman.gz2',
         'Name of the weights that MorphologyClassifier() loads.',
+        module='galmorph',
     )
     device = _config.ConfigItem(
         'auto',
         "Device that runs the networks: 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.",
+        module='galmorph',
     )
     precision = _config.ConfigItem(
         ['float32', 'bf16', 'fp16'],
         'Arithmetic of the networks.',
+        module='galmorph',
     )
-    batch_size = _config.ConfigItem(64, 'Galaxies in one pass of the network.')
+    batch_size = _config.ConfigItem(
+        64,
+        'Galaxies in one pass of the network.',
+        cfgtype='integer(min=1)',
+        module='galmorph',
+    )
     chunk_size = _config.ConfigItem(
         1024,
         'Rows of a table whose images are held in memory at a time.',
+        cfgtype='integer(min=1)',
+        module='galmorph',
     )
 
 

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The errors and the warning class of galmorph."""
 
+import functools
+
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
@@ -35,6 +37,10 @@ class ImageError(GalmorphError, ValueError):
     def __init__(self, message, *, flag):
         super().__init__(message)
         self.flag = flag
+
+    def __reduce__(self):
+        # errors reach the main process pickled when a worker raises them
+        return functools.partial(type(self), flag=self.flag), self.args, self.__dict__
 
 
 class SchemaError(GalmorphError, ValueError):

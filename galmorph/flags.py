@@ -119,17 +119,23 @@ def decode_flags(flags):
     >>> decode_flags(514)
     ('UNREADABLE_IMAGE', 'EDGE')
     """
-    values = np.ma.filled(np.ma.asanyarray(flags), 0)
-    known = sum(MorphologyFlag)
+    values = np.ma.asanyarray(flags)
+    if values.size == np.ma.count_masked(values):
+        values = np.ma.zeros(values.shape, int)
+    values = np.ma.filled(values, 0)
     if values.dtype.kind not in 'iu':
         msg = f'flags must be integers, not {values.dtype}'
         raise ValueError(msg)
-    bad = values[(values < 0) | (values & ~known != 0)]
+    known = sum(MorphologyFlag)
+    # 64 bits, because the complement of known does not fit the short types
+    bad = values[(values < 0) | (values.astype(np.int64) & ~known != 0)]
     if bad.size:
         msg = f'flags has the value {bad.flat[0]}, which has a bit that no flag has'
         raise ValueError(msg)
+    distinct, inverse = np.unique(values, return_inverse=True)
     names = [
         tuple(flag.name for flag in MorphologyFlag if value & flag)
-        for value in values.ravel().tolist()
+        for value in distinct.tolist()
     ]
-    return names[0] if values.ndim == 0 else names
+    found = [names[i] for i in inverse.ravel().tolist()]
+    return found[0] if values.ndim == 0 else found
