@@ -1,0 +1,418 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""`MorphologyClassifier`, the face of the package."""
+
+import datetime as dt
+import functools
+import os
+
+import numpy as np
+
+from galmorph.config import conf
+from galmorph.exceptions import ImageError
+from galmorph.images import is_single_image
+from galmorph.inference import catalog
+from galmorph.predictions import MorphologyPredictions
+from galmorph.preprocessing.recipe import Recipe
+from galmorph.schemas import load_schema
+from galmorph.weights import load_card, load_weights, weights_path
+
+__all__ = ['MorphologyClassifier']
+
+
+class MorphologyClassifier:
+    """
+    Classify the morphology of galaxies.
+
+    The weights bring all that they need with them: the network, the
+    questions that it answers, and how it wants its pixels. Images are cut,
+    turned, scaled and coloured accordingly, whatever they came as.
+
+    Parameters
+    ----------
+    weights : str or `~pathlib.Path`, optional
+        A name of `~galmorph.list_weights`, or the path of a card. The
+        default is ``galmorph.conf.default_weights``.
+    device : str, optional
+        'auto', 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes a GPU if there is
+        one.
+    precision : str, optional
+        'float32', 'bf16' or, on a GPU, 'fp16'.
+    batch_size : int, optional
+        Galaxies that go through the network at a time. It is halved, and
+        stays so, if memory runs out.
+    n_transforms : int, optional
+        Over how many rotations and mirror images of each galaxy to average.
+        With more than one the answers come with a standard deviation.
+    n_workers : int, optional
+        Threads that read and prepare images.
+
+    Raises
+    ------
+    `~galmorph.exceptions.WeightsError`
+        At first use, if the weights are unknown or damaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import MorphologyClassifier
+    >>> classifier = MorphologyClassifier(device='cpu')
+    >>> y, x = np.mgrid[:128, :128] - 63.5
+    >>> disk = np.exp(-np.hypot(x, 2 * y) / 12)
+    >>> table = classifier.predict(disk[..., None] * [1, 0.8, 0.6])
+    >>> len(table), 'smooth_or_features_smooth' in table.colnames
+    (1, True)
+    """
+
+    def __init__(
+        self,
+        weights=None,
+        device=None,
+        *,
+        precision=None,
+        batch_size=None,
+        n_transforms=1,
+        n_workers=None,
+    ):
+        self.weights = conf.default_weights if weights is None else weights
+        self.device = conf.device if device is None else device
+        self.precision = conf.precision if precision is None else precision
+        self.batch_size = conf.batch_size if batch_size is None else batch_size
+        self.n_transforms = n_transforms
+        self.n_workers = min(4, os.cpu_count() or 1) if n_workers is None else n_workers
+
+    def __repr__(self):
+        return (
+            f'MorphologyClassifier({str(self.weights)!r}, {str(self.device)!r}, '
+            f'precision={self.precision!r}, batch_size={self.batch_size}, '
+            f'n_transforms={self.n_transforms})'
+        )
+
+    @functools.cached_property
+    def card(self):
+        """The `~galmorph.weights.WeightsCard` of the weights."""
+        return load_card(self.weights)
+
+    @functools.cached_property
+    def schema(self):
+        """The `~galmorph.schemas.DecisionTree` that the weights answer."""
+        return load_schema(self.card.schema)
+
+    @functools.cached_property
+    def recipe(self):
+        """The `~galmorph.Recipe` that images are prepared with."""
+        return Recipe.from_dict(self.card.recipe)
+
+    @functools.cached_property
+    def engine(self):
+        """The `~galmorph.inference.engine.Engine`, with the weights loaded."""
+        import torch
+
+        from galmorph.inference.engine import Engine
+        from galmorph.networks import create_network
+
+        network = self.card.network
+        with torch.device('meta'):
+            module = create_network(
+                network['name'],
+                structure=self.schema.structure,
+                **network.get('options', {}),
+            )
+        state = load_weights(weights_path(self.card), self.card.sha256)
+        module.load_state_dict(state, assign=True)
+        return Engine(
+            module,
+            self.recipe,
+            device=self.device,
+            precision=self.precision,
+            batch_size=self.batch_size,
+        )
+
+    def citation(self):
+        """
+        Give what to cite.
+
+        Returns
+        -------
+        bibtex : str
+            BibTeX entries of galmorph and of the paper behind the weights.
+
+        Examples
+        --------
+        >>> from galmorph import MorphologyClassifier
+        >>> print(MorphologyClassifier().citation())  # doctest: +ELLIPSIS
+        @...
+        """
+        return self.card.citation()
+
+    def predict(
+        self,
+        images,
+        *,
+        size=None,
+        hdu=None,
+        bands=None,
+        unit=None,
+        columns='all',
+        progress_bar=False,
+    ):
+        """
+        Classify one galaxy or a list of them.
+
+        Parameters
+        ----------
+        images : image or list of images
+            Each of them a
+
+            * `~astropy.nddata.Cutout2D`, `~astropy.nddata.CCDData`,
+              `~astropy.nddata.NDData` or `~galmorph.GalaxyImage`;
+            * FITS HDU or HDU list;
+            * path of a FITS file (also compressed), JPEG, PNG or WebP;
+            * tuple of an array and a `~astropy.wcs.WCS`;
+            * array or `~astropy.units.Quantity`: one band, shape (ny, nx);
+              bands, shape (n_band, ny, nx); RGB, shape (ny, nx, 3);
+            * dict of bands to any of these.
+
+        size : `~astropy.units.Quantity`, optional
+            The 90 % Petrosian radius, an angle or a number of pixels, for all
+            or for each. By default it is measured, unless the image is a
+            picture without a WCS, which is taken to be framed.
+        hdu, bands, unit : optional
+            As in `~galmorph.images.read_image`, for all images.
+        columns : str or list of str, optional
+            'all' answers, the 'best' path only, or names of questions.
+        progress_bar : bool, optional
+            Whether to show progress.
+
+        Returns
+        -------
+        table : `~astropy.table.QTable`
+            A row each. In a list, an image that cannot be used costs only
+            its own row, which is masked and flagged.
+
+        Raises
+        ------
+        `~galmorph.exceptions.ImageError`
+            If a single image cannot be used.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from galmorph import MorphologyClassifier
+        >>> classifier = MorphologyClassifier(device='cpu')
+        >>> stamp = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+        >>> table = classifier.predict([stamp, 'missing.fits'], columns='best')
+        >>> table['morphology_class'].mask.tolist()
+        [False, True]
+        """
+        predictions = self.classify(
+            images,
+            size=size,
+            hdu=hdu,
+            bands=bands,
+            unit=unit,
+            progress_bar=progress_bar,
+        )
+        return predictions.to_table(columns)
+
+    def classify(
+        self, images, *, size=None, hdu=None, bands=None, unit=None, progress_bar=False
+    ):
+        """
+        Classify as `predict` does, into arrays.
+
+        Parameters
+        ----------
+        images, size, hdu, bands, unit, progress_bar : optional
+            As in `predict`.
+
+        Returns
+        -------
+        predictions : `~galmorph.MorphologyPredictions`
+            The answers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from galmorph import MorphologyClassifier
+        >>> stamp = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+        >>> MorphologyClassifier(device='cpu').classify(stamp).probabilities.shape
+        (1, 37)
+        """
+        is_single = is_single_image(images)
+        rows = [images] if is_single else list(images)
+        sizes = catalog.sizes_of(rows, size)
+        if sizes is not None and is_single:
+            sizes = sizes[:1]
+        predictions = self._classify(
+            zip(rows, sizes if sizes is not None else [None] * len(rows), strict=True),
+            len(rows),
+            reader=functools.partial(catalog.read_row, hdu=hdu, bands=bands, unit=unit),
+            progress_bar=progress_bar,
+        )
+        if is_single and predictions.reasons[0]:
+            raise ImageError(predictions.reasons[0], flag=predictions.flags[0])
+        return predictions
+
+    def predict_table(
+        self,
+        table,
+        *,
+        image=None,
+        mosaic=None,
+        size=None,
+        columns='all',
+        overwrite=False,
+        progress_bar=False,
+    ):
+        """
+        Annotate a catalogue.
+
+        Parameters
+        ----------
+        table : `~astropy.table.Table`
+            With a column of image paths, or of arrays or image objects; or
+            with positions, a `~astropy.coordinates.SkyCoord` column or
+            columns ``ra`` and ``dec``, if ``mosaic`` is given. It is not
+            modified.
+        image : str, optional
+            The column of images. By default the first of 'image', 'path',
+            'file' and 'filename'.
+        mosaic : image, optional
+            An image with a WCS, as `predict` takes them, that holds all
+            targets.
+        size : str or `~astropy.units.Quantity`, optional
+            The column with the 90 % Petrosian radius, for example
+            'petroR90_r'; in arcseconds where it has no unit. Measured where it
+            is not given, masked or not positive.
+        columns : str or list of str, optional
+            'all' answers, the 'best' path only, or names of questions.
+        overwrite : bool, optional
+            Replace columns of the same names.
+        progress_bar : bool, optional
+            Whether to show progress.
+
+        Returns
+        -------
+        annotated : `~astropy.table.QTable`
+            The same rows in the same order, with new columns.
+
+        Raises
+        ------
+        ValueError
+            If the table lacks a column, or has one of the new ones already.
+        `~galmorph.exceptions.ImageError`
+            If the mosaic cannot be used. A row that cannot be is flagged.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from astropy.table import Table
+        >>> from galmorph import MorphologyClassifier
+        >>> stamps = np.random.default_rng(1).integers(0, 255, (2, 64, 64, 3), np.uint8)
+        >>> table = Table({'name': ['a', 'b'], 'image': stamps})
+        >>> annotated = MorphologyClassifier(device='cpu').predict_table(
+        ...     table, columns=['smooth_or_features'])
+        >>> annotated.colnames[:3]
+        ['name', 'image', 'smooth_or_features_smooth']
+        """
+        predictions = self.classify_table(
+            table, image=image, mosaic=mosaic, size=size, progress_bar=progress_bar,
+            check=lambda empty: empty.annotate(table[:0], columns, overwrite=overwrite),
+        )  # fmt: skip
+        return predictions.annotate(table, columns, overwrite=overwrite)
+
+    def classify_table(
+        self,
+        table,
+        *,
+        image=None,
+        mosaic=None,
+        size=None,
+        progress_bar=False,
+        check=None,
+    ):
+        """
+        Classify the rows of a catalogue as `predict_table` does, into arrays.
+
+        Parameters
+        ----------
+        table, image, mosaic, size, progress_bar : optional
+            As in `predict_table`.
+        check : callable, optional
+            Called with predictions for no galaxy before the work begins, to
+            find out early that they could not be used.
+
+        Returns
+        -------
+        predictions : `~galmorph.MorphologyPredictions`
+            The answers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from astropy.table import Table
+        >>> from galmorph import MorphologyClassifier
+        >>> stamps = np.random.default_rng(1).integers(0, 255, (2, 64, 64, 3), np.uint8)
+        >>> classifier = MorphologyClassifier(device='cpu')
+        >>> classifier.classify_table(Table({'image': stamps})).flags.tolist()
+        [8192, 8192]
+        """
+        if mosaic is not None and image is not None:
+            msg = 'give image= or mosaic=, not both'
+            raise ValueError(msg)
+        if check is not None:
+            check(self._predictions(np.empty((0, self.schema.n_answers)), None, [], []))
+        sizes = catalog.sizes_of(table, size)
+        if mosaic is None:
+            rows = catalog.iterate_table(table, image=image, sizes=sizes)
+            reader = catalog.read_row
+        else:
+            rows = catalog.iterate_mosaic(
+                mosaic,
+                catalog.coordinates_of(table),
+                self.recipe,
+                sizes=sizes,
+                chunk_size=conf.chunk_size,
+            )
+            reader = None
+        return self._classify(
+            rows, len(table), reader=reader, progress_bar=progress_bar
+        )
+
+    def _classify(self, rows, n_rows, *, reader, progress_bar):
+        from galmorph.inference.stream import classify
+        from galmorph.inference.transforms import frame_transforms
+
+        return self._predictions(
+            *classify(
+                rows,
+                n_rows,
+                self.engine,
+                self.schema,
+                transforms=frame_transforms(self.n_transforms),
+                reader=reader,
+                n_workers=self.n_workers,
+                progress_bar=progress_bar,
+            )
+        )
+
+    def _predictions(self, path, std, flags, reasons):
+        from galmorph import __version__
+
+        return MorphologyPredictions(
+            self.schema,
+            path,
+            flags=flags,
+            supported=self.card.supported_questions,
+            reasons=reasons,
+            std=std,
+            provenance={
+                'version': __version__,
+                'weights': self.card.name,
+                'sha256': self.card.sha256,
+                'recipe': self.recipe.hash,
+                'device': str(self.device),
+                'precision': self.precision,
+                'date': dt.datetime.now(dt.UTC).isoformat(timespec='seconds'),
+            },
+        )

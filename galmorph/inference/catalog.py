@@ -1,0 +1,303 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The rows of a table as images: from files, from a column, from a mosaic."""
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+
+from galmorph.exceptions import ImageError
+from galmorph.flags import MorphologyFlag
+from galmorph.images import Mosaic, read_image
+from galmorph.preprocessing.sizes import measure_galaxy
+
+__all__ = [
+    'coordinates_of',
+    'iterate_mosaic',
+    'iterate_table',
+    'read_row',
+    'sizes_of',
+]
+
+_IMAGE_COLUMNS = ('image', 'path', 'file', 'filename')
+_RA_DEC = (('ra', 'dec'), ('raj2000', 'dej2000'), ('ra_icrs', 'de_icrs'))
+
+# Half widths of the cutouts, in pixels, in which the size of a galaxy is
+# looked for until it fits.
+_HALF_WIDTHS = (48, 96, 192, 384)
+
+
+def iterate_table(table, *, image=None, sizes=None):
+    """
+    Go through the images that a column names or holds.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        The table.
+    image : str, optional
+        The column of paths, arrays or image objects. By default the first of
+        'image', 'path', 'file', 'filename' that the table has.
+    sizes : `~astropy.units.Quantity`, shape (n,), optional
+        The size of each galaxy.
+
+    Returns
+    -------
+    rows : iterator
+        One callable argument for `read_row` a row.
+
+    Raises
+    ------
+    ValueError
+        If the table has no such column.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galmorph.inference.catalog import iterate_table
+    >>> list(iterate_table(Table({'path': ['a.fits', 'b.fits']})))
+    [('a.fits', None), ('b.fits', None)]
+    """
+    if image is None:
+        lower = {name.lower(): name for name in table.colnames[::-1]}
+        found = [lower[name] for name in _IMAGE_COLUMNS if name in lower]
+        if not found:
+            msg = (
+                f'the table has no column of images: none of {list(_IMAGE_COLUMNS)} '
+                f'is among {table.colnames}; name it with image=, or give mosaic='
+            )
+            raise ValueError(msg)
+        image = found[0]
+    elif image not in table.colnames:
+        msg = f'image={image!r} is no column of the table; it has {table.colnames}'
+        raise ValueError(msg)
+    column = table[image]
+    mask = np.broadcast_to(
+        getattr(column, 'mask', False), (len(table), *column.shape[1:])
+    )
+    mask = mask.reshape(len(table), -1).all(1) if len(table) else mask
+    return (
+        (None if mask[row] else column[row], None if sizes is None else sizes[row])
+        for row in range(len(table))
+    )
+
+
+def read_row(row, **options):
+    """
+    Read one row of `iterate_table`.
+
+    Parameters
+    ----------
+    row : tuple
+        An image, or what `~galmorph.images.read_image` takes, and its size.
+    **options
+        Passed to `~galmorph.images.read_image`.
+
+    Returns
+    -------
+    image : `~galmorph.images.GalaxyImage`
+        The image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph.inference.catalog import read_row
+    >>> read_row((np.eye(20), None))
+    <GalaxyImage 20 x 20 pixels, bands unknown>
+    """
+    obj, size = row
+    image = read_image(obj, **options)
+    return image if size is None else image.at(image.position, size)
+
+
+def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
+    """
+    Cut the targets of a table out of a mosaic, a chunk at a time.
+
+    Each cutout holds the frame of the recipe around its galaxy. Where the
+    size is not known the cutout grows until the measured size fits.
+
+    Parameters
+    ----------
+    mosaic : `~galmorph.images.Mosaic` or image
+        The mosaic, or what one is made of.
+    coords : `~astropy.coordinates.SkyCoord`, shape (n,)
+        The targets; NaN for a coordinate that is no good.
+    recipe : `~galmorph.preprocessing.recipe.Recipe`
+        What the weights saw.
+    sizes : `~astropy.units.Quantity`, shape (n,), optional
+        The size of each galaxy, an angle or a number of pixels.
+    chunk_size : int, optional
+        Rows whose cutouts are made together.
+
+    Returns
+    -------
+    images : iterator
+        A `~galmorph.images.GalaxyImage` or
+        `~galmorph.exceptions.ImageError` a row.
+
+    Raises
+    ------
+    `~galmorph.exceptions.ImageError`
+        If the mosaic has no WCS.
+
+    Examples
+    --------
+    See `galmorph.MorphologyClassifier.predict_table`.
+    """
+    mosaic = mosaic if isinstance(mosaic, Mosaic) else Mosaic(mosaic)
+    if not mosaic.image.has_wcs:
+        msg = 'the mosaic has no celestial WCS, so no target can be found on it'
+        raise ImageError(msg, flag=MorphologyFlag.NO_WCS)
+    return _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size)
+
+
+def _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size):
+    for start in range(0, len(coords), chunk_size):
+        rows = slice(start, start + chunk_size)
+        x, y = mosaic.locate(coords[rows])
+        known = None if sizes is None else sizes[rows]
+        radius = _in_pixels(known, mosaic, len(x))
+        # Frame pixels from the centre to the edge, in image pixels.
+        half = radius * recipe.frame_scale * recipe.frame_size / 2
+        has_size = np.isfinite(half) & (half > 0)
+        half = np.clip(np.where(has_size, half, _HALF_WIDTHS[0]), 8, None)
+        images = mosaic.cutouts_at(x, y, half, known)
+        for row, image in enumerate(images):
+            if has_size[row] or isinstance(image, ImageError):
+                yield image
+            else:
+                yield _grown(mosaic, x[row], y[row], image, recipe)
+
+
+def _grown(mosaic, x, y, image, recipe):
+    """A cutout of a galaxy of unknown size that holds its whole frame."""
+    reach = recipe.frame_scale * recipe.frame_size / 2
+    for half in _HALF_WIDTHS[1:]:
+        plane = np.asarray(image.data, np.float32).mean(0)
+        radius = measure_galaxy(plane, position=image.position).petro_r90
+        wanted = reach * radius
+        if not wanted > half / 2:
+            break
+        (image,) = mosaic.cutouts_at(x, y, half)
+    return image
+
+
+def _in_pixels(sizes, mosaic, length):
+    if sizes is None:
+        return np.full(length, np.nan)
+    if not sizes.unit.is_equivalent(u.pix):
+        sizes = sizes / mosaic.image.pixel_scale
+    return np.ma.filled(np.ma.asarray(sizes.to_value(u.pix)), np.nan)
+
+
+def coordinates_of(table):
+    """
+    Find the sky positions of a table.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        With a `~astropy.coordinates.SkyCoord` column, or columns named like
+        ``ra`` and ``dec``, in any case, in degrees where they have no unit.
+
+    Returns
+    -------
+    coords : `~astropy.coordinates.SkyCoord`, shape (n,)
+        The positions. NaN where a value is masked, not finite or off the
+        sphere.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they have a unit that is not an angle.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galmorph.inference.catalog import coordinates_of
+    >>> coords = coordinates_of(Table({'RA': [10.0, 20.0], 'DEC': [1.0, 95.0]}))
+    >>> print(coords.dec.deg)
+    [ 1. nan]
+    """
+    for name in table.colnames:
+        if isinstance(table[name], SkyCoord):
+            return table[name]
+    lower = {name.lower(): name for name in table.colnames[::-1]}
+    for ra, dec in _RA_DEC:
+        if ra in lower and dec in lower:
+            values = [_degrees(table[lower[name]], lower[name]) for name in (ra, dec)]
+            good = np.isfinite(values[0]) & (np.abs(values[1]) <= 90)
+            values = [np.where(good, value, np.nan) for value in values]
+            return SkyCoord(*values, unit=u.deg)
+    msg = (
+        'the table has no positions: it needs a SkyCoord column, or columns ra and '
+        f'dec; it has {table.colnames}'
+    )
+    raise ValueError(msg)
+
+
+def _degrees(column, name):
+    unit = getattr(column, 'unit', None) or u.deg
+    values = getattr(column, 'unmasked', column)
+    values = np.asarray(getattr(values, 'value', values))
+    if values.dtype.kind not in 'iuf' or not unit.is_equivalent(u.deg):
+        msg = (
+            f'column {name!r} must hold angles as numbers, not {values.dtype} in '
+            f'{unit}; give degrees, or a SkyCoord column'
+        )
+        raise ValueError(msg)
+    degrees = (values.astype(float) * unit).to_value(u.deg)
+    degrees[np.broadcast_to(getattr(column, 'mask', False), degrees.shape)] = np.nan
+    return degrees
+
+
+def sizes_of(table, size):
+    """
+    Find the sizes of the galaxies of a table.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        The table.
+    size : str, `~astropy.units.Quantity` or None
+        The column of the sizes, or the sizes themselves. A column without a
+        unit is in arcseconds, as ``petroR90_r`` of the SDSS.
+
+    Returns
+    -------
+    sizes : `~astropy.units.Quantity` or None
+        The sizes, shape (n,); NaN where masked or not positive.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or the unit is neither an angle nor
+        pixels.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galmorph.inference.catalog import sizes_of
+    >>> print(sizes_of(Table({'petroR90_r': [5.0, -9999.0]}), 'petroR90_r'))
+    [ 5. nan] arcsec
+    """
+    if size is None:
+        return None
+    if isinstance(size, str):
+        if size not in table.colnames:
+            msg = f'size={size!r} is no column of the table; it has {table.colnames}'
+            raise ValueError(msg)
+        size = table[size]
+    unit = getattr(size, 'unit', None) or u.arcsec
+    if not (unit.is_equivalent(u.deg) or unit.is_equivalent(u.pix)):
+        msg = f'size must be an angle or a number of pixels, not in {unit}'
+        raise ValueError(msg)
+    values = getattr(size, 'unmasked', size)
+    values = np.asarray(getattr(values, 'value', values), float).copy()
+    values = np.atleast_1d(values)
+    if len(values) != len(table):
+        msg = f'size has {len(values)} values, the table {len(table)} rows'
+        raise ValueError(msg)
+    values[np.broadcast_to(getattr(size, 'mask', False), values.shape)] = np.nan
+    values[~(values > 0)] = np.nan
+    return values * unit

@@ -1,0 +1,172 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The engine: prepared images in, probabilities out, a batch at a time."""
+
+import logging
+
+import numpy as np
+import torch
+
+from galmorph.inference.devices import choose_device, choose_dtype
+from galmorph.preprocessing.render import oversampling, resample
+from galmorph.preprocessing.stretch import get_stretch
+
+__all__ = ['Engine']
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """
+    A network on a device, fed with prepared images.
+
+    The answers do not depend on the batch that a galaxy is in: images of one
+    shape are resampled together, each by its own matrix, and the network has
+    no part that looks across a batch. If memory runs out the batch is halved
+    and the work goes on.
+
+    Parameters
+    ----------
+    network : `torch.nn.Module`
+        Takes views, shape (n, n_view, n_channel, size, size), and gives path
+        probabilities, shape (n, n_answers). Where it has ``raw`` and
+        ``head``, the head is computed in float32 whatever the precision.
+    recipe : `~galmorph.preprocessing.recipe.Recipe`
+        What the network saw.
+    device : str or `torch.device`, optional
+        As in `~galmorph.inference.devices.choose_device`.
+    precision : str, optional
+        'float32', 'bf16' or 'fp16'.
+    batch_size : int, optional
+        Views of galaxies that go through the network at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage, Recipe, create_network, load_schema
+    >>> from galmorph.inference.engine import Engine
+    >>> from galmorph.preprocessing.prepare import prepare
+    >>> network = create_network('dieleman', structure=load_schema('gz2').structure)
+    >>> engine = Engine(network, Recipe(), device='cpu')
+    >>> pixels = np.random.default_rng(1).random((3, 100, 100))
+    >>> image = prepare(GalaxyImage(pixels, is_picture=True), engine.recipe)
+    >>> engine.run([image, image]).shape
+    (2, 1, 37)
+    """
+
+    def __init__(
+        self, network, recipe, *, device='auto', precision='float32', batch_size=64
+    ):
+        self.recipe = recipe
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(precision, self.device)
+        self.precision = precision
+        self.batch_size = int(batch_size)
+        if self.batch_size < 1:
+            msg = f'batch_size must be at least 1, not {batch_size!r}'
+            raise ValueError(msg)
+        self._stretch = get_stretch(recipe.stretch)
+        self._network = network.eval().to(
+            self.device, self.dtype, memory_format=torch.channels_last
+        )
+
+    def run(self, images):
+        """
+        Classify prepared images.
+
+        Parameters
+        ----------
+        images : sequence of `~galmorph.preprocessing.prepare.PreparedImage`
+            Images of any shapes, all with the same number of transforms.
+
+        Returns
+        -------
+        path : `~numpy.ndarray`, shape (n, n_transform, n_answers)
+            Path probabilities, float32. NaN where the network gave no finite
+            answer.
+        """
+        parts, start = [], 0
+        while start < len(images):
+            n_transform = images[start].affines.shape[0]
+            step = max(1, self.batch_size // n_transform)
+            try:
+                parts.append(self._run_batch(images[start : start + step]))
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error) or self.batch_size == 1:
+                    raise
+                self.batch_size //= 2
+                logger.warning(
+                    'memory ran out; the batch size is %d now', self.batch_size
+                )
+            else:
+                start += step
+        return np.concatenate(parts) if parts else np.empty((0, 1, 0), np.float32)
+
+    def _run_batch(self, images):
+        with torch.inference_mode():
+            views = self.render(images)
+            n_transform = views.shape[1]
+            path = self._predict(views.flatten(0, 1).to(self.dtype))
+            path = path.float().cpu().numpy()
+        return path.reshape(len(images), n_transform, -1)
+
+    def _predict(self, views):
+        if hasattr(self._network, 'raw') and hasattr(self._network, 'head'):
+            return self._network.head(self._network.raw(views).float())
+        return self._network(views)
+
+    def render(self, images):
+        """
+        Render prepared images into the input of the network.
+
+        Parameters
+        ----------
+        images : sequence of `~galmorph.preprocessing.prepare.PreparedImage`
+            As in `run`.
+
+        Returns
+        -------
+        views : `torch.Tensor`
+            Shape (n, n_transform, n_view, n_channel, size, size), float32, on
+            the device.
+        """
+        recipe, size = self.recipe, self.recipe.output_size
+        n_transform, n_view = images[0].affines.shape[:2]
+        shape = (len(images), n_transform * n_view, len(recipe.bands), size, size)
+        views = torch.empty(shape, device=self.device)
+        for rows, n_points, is_picture in self._groups(images):
+            pixels = np.stack([images[row].pixels for row in rows])
+            pixels = torch.from_numpy(pixels).to(self.device)
+            scale = 255 if pixels.dtype == torch.uint8 else 1
+            affines = np.stack([images[row].affines for row in rows])
+            affines = torch.from_numpy(affines.reshape(len(rows), -1, 3, 3))
+            rendered = resample(
+                pixels.float().div_(scale),
+                affines,
+                size,
+                antialias=recipe.antialias,
+                n_points=n_points,
+            )
+            views[rows] = rendered if is_picture else self._stretch(rendered)
+        if any(recipe.mean) or set(recipe.std) != {1.0}:
+            mean = views.new_tensor(recipe.mean)[:, None, None]
+            views = (views - mean) / views.new_tensor(recipe.std)[:, None, None]
+        return views.unflatten(1, (n_transform, n_view))
+
+    def _groups(self, images):
+        """Rows that can be resampled in one call."""
+        groups = {}
+        for row, image in enumerate(images):
+            n_points = oversampling(image.affines, self.recipe.antialias)
+            kind = (image.pixels.shape, image.pixels.dtype, n_points, image.is_picture)
+            groups.setdefault(kind, []).append(row)
+        for (_, _, n_points, is_picture), rows in groups.items():
+            yield rows, n_points, is_picture
+
+
+def _is_out_of_memory(error):
+    text = str(error).lower()
+    return (
+        isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        or 'out of memory' in text
+        or "can't allocate memory" in text
+    )

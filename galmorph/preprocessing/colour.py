@@ -1,0 +1,204 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Bands: which are shown red, green and blue, and how bright."""
+
+import re
+
+import numpy as np
+from astropy import units as u
+
+from galmorph.flags import MorphologyFlag
+from galmorph.preprocessing.photometry import estimate_background, flux_scale
+
+__all__ = ['choose_bands', 'mix_bands']
+
+# Effective wavelengths in nanometres of bands without a number in their name.
+_WAVELENGTHS = {
+    'u': 355,
+    'b': 445,
+    'g': 477,
+    'v': 551,
+    'vis': 700,
+    'r': 623,
+    'i': 763,
+    'z': 913,
+    'y': 1000,
+    'j': 1250,
+    'h': 1650,
+    'k': 2200,
+}
+
+# Surface brightness is compared within this part of the 90 % radius, which is
+# about the half-light radius of a disk.
+_CORE = 0.4
+
+
+def choose_bands(names, recipe, *, is_picture=False):
+    """
+    Choose the bands that are shown in the channels of a recipe.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The bands of an image.
+    recipe : `~galmorph.preprocessing.recipe.Recipe`
+        What the weights saw.
+    is_picture : bool, optional
+        Whether the bands are the colours of a picture.
+
+    Returns
+    -------
+    weights : `~numpy.ndarray`, shape (n_channel, n_band)
+        What each band adds to each channel; rows sum to 1.
+    flags : `~galmorph.flags.MorphologyFlag`
+        SINGLE_BAND where colour is wanted and there is none,
+        OTHER_INSTRUMENT where the bands are not those of the recipe.
+
+    Examples
+    --------
+    >>> from galmorph import Recipe
+    >>> from galmorph.preprocessing.colour import choose_bands
+    >>> weights, flags = choose_bands('gri', Recipe())
+    >>> print(weights)
+    [[0. 0. 1.]
+     [0. 1. 0.]
+     [1. 0. 0.]]
+    >>> choose_bands(['F160W'], Recipe())[1]
+    <MorphologyFlag.SINGLE_BAND|OTHER_INSTRUMENT: 163840>
+    """
+    n_channel, n_band = len(recipe.bands), len(names)
+    flags = MorphologyFlag(0)
+    if is_picture and n_band == n_channel:
+        return np.eye(n_band), flags
+    short = [_short_name(name) for name in names]
+    wanted = [_short_name(band) for band in recipe.bands]
+    if n_band == 1:
+        if n_channel > 1:
+            flags |= MorphologyFlag.SINGLE_BAND
+        if not is_picture and short[0] not in wanted:
+            flags |= MorphologyFlag.OTHER_INSTRUMENT
+        return np.ones((n_channel, 1)), flags
+    if n_channel == 1:
+        if wanted[0] in short:
+            return np.eye(n_band)[[short.index(wanted[0])]], flags
+        if not is_picture:
+            flags |= MorphologyFlag.OTHER_INSTRUMENT
+        return np.full((1, n_band), 1 / n_band), flags
+    if set(wanted) <= set(short):
+        return np.eye(n_band)[[short.index(band) for band in wanted]], flags
+    # Red to blue; bands of unknown names are taken to come blue first.
+    wavelengths = [_wavelength(name) for name in short]
+    if None in wavelengths:
+        order = np.arange(n_band)[::-1]
+    else:
+        order = np.argsort(wavelengths, kind='stable')[::-1]
+    edges = np.linspace(0, n_band - 1, n_channel)
+    lower = np.floor(edges).astype(int)
+    upper = np.ceil(edges).astype(int)
+    sorted_bands = np.eye(n_band)[order]
+    weights = (sorted_bands[lower] + sorted_bands[upper]) / 2
+    return weights, flags | MorphologyFlag.OTHER_INSTRUMENT
+
+
+def mix_bands(image, pixels, recipe, position, radius):
+    """
+    Turn the bands of an image into the channels of a recipe.
+
+    Bands of the recipe, with a known unit and pixel scale, keep their flux.
+    Others are scaled, channel by channel, to the surface brightness of a
+    typical galaxy of the training set, and flagged.
+
+    Parameters
+    ----------
+    image : `~galmorph.images.GalaxyImage`
+        The whole image, on which the sky is measured.
+    pixels : `~numpy.ndarray`, shape (n_band, ny, nx)
+        The part of it that is shown, finite.
+    recipe : `~galmorph.preprocessing.recipe.Recipe`
+        What the weights saw.
+    position : tuple of float
+        (x, y) of the galaxy in ``pixels``.
+    radius : float
+        The 90 % radius of the galaxy in pixels.
+
+    Returns
+    -------
+    channels : `~numpy.ndarray`, shape (n_channel, ny, nx)
+        A picture as it is; else fluxes in ``recipe.unit`` per
+        ``recipe.pixel_area``, float32, the sky subtracted.
+    flags : `~galmorph.flags.MorphologyFlag`
+        Those of `choose_bands`, and FLUX_SCALED.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage, Recipe
+    >>> from galmorph.preprocessing.colour import mix_bands
+    >>> y, x = np.mgrid[:101, :101] - 50
+    >>> image = GalaxyImage(np.exp(-np.hypot(x, y) / 5), bands='r')
+    >>> channels, flags = mix_bands(image, image.data, Recipe(), (50, 50), 15)
+    >>> channels.shape, 'FLUX_SCALED' in flags.name
+    ((3, 101, 101), True)
+    """
+    weights, flags = choose_bands(image.bands, recipe, is_picture=image.is_picture)
+    if image.is_picture:
+        return _channels(pixels, weights), flags
+    factors = None
+    if not flags:
+        factors = _calibration(image, recipe)
+    level = estimate_background(image.data, image.mask).level
+    light = np.asarray(pixels, np.float32) - np.float32(level)[:, None, None]
+    if factors is not None:
+        light *= np.float32(factors)[:, None, None]
+        return _channels(light, weights), flags
+    channels = _channels(light, weights)
+    brightness = _core_brightness(channels, position, radius)
+    # A galaxy lost in the noise is shown by its noise, not divided by 0.
+    floor = np.std(channels, axis=(1, 2))
+    brightness = np.where(brightness > 0.1 * floor, brightness, floor)
+    factor = np.divide(
+        recipe.surface_brightness,
+        brightness,
+        out=np.zeros_like(brightness, float),
+        where=brightness > 0,
+    )
+    channels = channels * np.float32(factor)[:, None, None]
+    return channels, flags | MorphologyFlag.FLUX_SCALED
+
+
+def _channels(data, weights):
+    """Mix bands; a permutation, the common case, copies nothing it need not."""
+    if ((weights == 0) | (weights == 1)).all():
+        return data[weights.argmax(1)]
+    return np.tensordot(weights.astype(np.float32), data.astype(np.float32), 1)
+
+
+def _calibration(image, recipe):
+    """Factors to the flux of the recipe, shape (n_band,), or None."""
+    scale = flux_scale(image, u.Unit(recipe.unit))
+    if scale is None or not image.has_wcs:
+        return None
+    area = image.pixel_scale.to_value(u.arcsec / u.pix) ** 2
+    return scale * recipe.pixel_area / area
+
+
+def _core_brightness(channels, position, radius):
+    """Mean of each channel around the galaxy."""
+    y, x = np.ogrid[: channels.shape[1], : channels.shape[2]]
+    reach = max(_CORE * radius, 1.0)
+    core = (x - position[0]) ** 2 + (y - position[1]) ** 2 <= reach**2
+    return channels[:, core].mean(1)
+
+
+def _short_name(name):
+    """A band without its survey or camera: 'SDSS-r', 'sdss_r' and 'r' agree."""
+    return re.split(r'[\s_\-./]+', name.strip().lower())[-1]
+
+
+def _wavelength(name):
+    """Wavelength in nanometres of a band, or None."""
+    match = re.fullmatch(r'f(\d{3})(w|m|n|lp|x)2?', name)
+    if match:
+        number = int(match[1])
+        # Hubble's infrared and Webb's filters count in 10 nm, the optical in 1.
+        return number * 10 if number < 200 or name.endswith(('m', 'w2')) else number
+    return _WAVELENGTHS.get(name)

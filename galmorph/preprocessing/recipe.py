@@ -1,0 +1,177 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""How weights want their pixels: one frozen record, part of their card."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+
+import numpy as np
+
+from galmorph.preprocessing import geometry
+
+__all__ = ['Recipe']
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """
+    The pixels that a network was trained on.
+
+    The *frame* is the square picture around a galaxy that the training set
+    shows. Its scale follows the size of the galaxy. The network sees the
+    middle of it, resampled once, from one or several angles.
+
+    Parameters
+    ----------
+    bands : tuple of str
+        The bands shown as red, green and blue; or one band.
+    unit : str
+        Unit of the fluxes before the stretch.
+    stretch : str
+        A name of `~galmorph.preprocessing.stretch.list_stretches`.
+    survey : str
+        Whose images these are: those of others are flagged.
+    pixel_area : float
+        The area, in square arcseconds, to whose flux ``stretch`` refers.
+    surface_brightness : tuple of float
+        Mean flux of each band, in ``unit`` per ``pixel_area``, of a typical
+        galaxy of the training set within 0.4 of its size. Images whose unit
+        or bands are not those above are scaled to it, band by band.
+    frame_size : int
+        Side of the frame in its own pixels.
+    frame_scale : float
+        Size of a frame pixel in units of the size of the galaxy.
+    size : str
+        The size, ``petroR90_r`` for the Petrosian radius that holds 90 %.
+    step : float
+        Frame pixels per pixel of the network's input, at the middle of the
+        frame.
+    output_size : int
+        Side of the network's input in pixels.
+    views : tuple of float
+        Angles, in degrees, from which the network sees the galaxy; 0 has
+        north up and east left.
+    antialias : float
+        Width of the box that a pixel of the input averages over, as a
+        fraction of that pixel; 0 samples points.
+    mean, std : tuple of float
+        Subtracted from, and divided into, colours in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If a value has no meaning.
+
+    Examples
+    --------
+    >>> from galmorph import Recipe
+    >>> recipe = Recipe()
+    >>> recipe.frame_size, recipe.output_size, recipe.views
+    (424, 69, (0.0, 45.0))
+    >>> Recipe.from_dict(recipe.to_dict()) == recipe
+    True
+    """
+
+    bands: tuple[str, ...] = ('i', 'r', 'g')
+    unit: str = 'nanomaggy'
+    stretch: str = 'sdss'
+    survey: str = 'SDSS'
+    # The SDSS camera: 0.396127 arcsec pixels.
+    pixel_area: float = 0.396127**2
+    # The median picture of the training set is (0.57, 0.47, 0.36) there.
+    surface_brightness: tuple[float, ...] = (0.945, 0.67, 0.375)
+    frame_size: int = 424
+    frame_scale: float = 0.02
+    size: str = 'petroR90_r'
+    step: float = 3.0
+    output_size: int = 69
+    views: tuple[float, ...] = (0.0, 45.0)
+    antialias: float = 1 / 3
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
+        positive = (
+            'pixel_area',
+            'frame_size',
+            'frame_scale',
+            'step',
+            'output_size',
+        )
+        for name in positive:
+            if not getattr(self, name) > 0:
+                msg = f'{name} must be positive, not {getattr(self, name)!r}'
+                raise ValueError(msg)
+        if self.antialias < 0:
+            msg = f'antialias must not be negative, but is {self.antialias!r}'
+            raise ValueError(msg)
+        if len(self.bands) not in (1, 3) or not self.views:
+            msg = 'a recipe needs one or three bands and at least one view'
+            raise ValueError(msg)
+        for name in ('mean', 'std', 'surface_brightness'):
+            if len(getattr(self, name)) != len(self.bands):
+                msg = f'{name} must have one value a band: {self.bands}'
+                raise ValueError(msg)
+
+    @functools.cached_property
+    def output_to_frame(self):
+        """
+        The grids of the views, shape (n_view, 3, 3).
+
+        Each matrix leads from pixels of the network's input to frame pixels
+        about the galaxy.
+        """
+        grid = geometry.scaling(self.step) @ geometry.centre_of(self.output_size)
+        return geometry.rotation(np.array(self.views)) @ grid
+
+    @property
+    def hash(self):
+        """The first 16 hexadecimal digits of the SHA-256 of the record."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(',', ':'))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_dict(self):
+        """
+        Write the record in types that JSON and YAML know.
+
+        Returns
+        -------
+        record : dict
+            What `from_dict` takes.
+        """
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, record):
+        """
+        Read a record.
+
+        Parameters
+        ----------
+        record : dict
+            As `to_dict` gives it; what is left out takes its default.
+
+        Returns
+        -------
+        recipe : `Recipe`
+            The recipe.
+
+        Raises
+        ------
+        ValueError
+            If the record has a key that no recipe has.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(record) - known)
+        if unknown:
+            msg = f'a recipe has no {unknown}; it has {sorted(known)}'
+            raise ValueError(msg)
+        return cls(**record)

@@ -1,0 +1,154 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Colour: from fluxes in three bands to the picture that volunteers saw."""
+
+import dataclasses
+import math
+
+__all__ = ['LuptonStretch', 'get_stretch', 'list_stretches']
+
+
+@dataclasses.dataclass(frozen=True)
+class LuptonStretch:
+    """
+    The colour-preserving asinh stretch of Lupton et al. (2004, PASP 116, 133).
+
+    It gives the numbers of `astropy.visualization.make_lupton_rgb`, on
+    batches and on the device of the network.
+
+    Parameters
+    ----------
+    scales : tuple of float
+        Factors of the bands, in the order red, green, blue.
+    stretch, softening : float
+        The linear range, and Q.
+    offset : float, optional
+        What is added to the scaled bands.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from galmorph.preprocessing.stretch import get_stretch
+    >>> get_stretch('sdss')(torch.full((1, 3, 1, 1), 0.05)).flatten()
+    tensor([0.2040, 0.2373, 0.3247])
+    """
+
+    scales: tuple[float, float, float]
+    stretch: float
+    softening: float
+    offset: float = 0.0
+
+    @classmethod
+    def from_idlutils(cls, scales, nonlinearity):
+        """
+        Translate the parameters of the SDSS code.
+
+        Parameters
+        ----------
+        scales : tuple of float
+            ``scales`` of idlutils' ``nw_scale_rgb``.
+        nonlinearity : float
+            ``nonlinearity`` of ``nw_arcsinh``, which acts on the sum of the
+            three bands where Lupton's stretch takes the mean.
+
+        Returns
+        -------
+        stretch : `LuptonStretch`
+            The same stretch.
+        """
+        softening = 10 * math.sinh(0.3 * nonlinearity)
+        return cls(tuple(scales), softening / (3 * nonlinearity), softening)
+
+    def __call__(self, fluxes):
+        """
+        Stretch fluxes.
+
+        Parameters
+        ----------
+        fluxes : `torch.Tensor`, shape (..., 3, ny, nx)
+            Fluxes of the bands that are shown red, green and blue, with the
+            sky subtracted, in the unit of the scales.
+
+        Returns
+        -------
+        picture : `torch.Tensor`, shape (..., 3, ny, nx)
+            Colours in [0, 1].
+        """
+        import torch
+
+        scales = fluxes.new_tensor(self.scales)[:, None, None]
+        scaled = fluxes * scales + self.offset
+        intensity = scaled.mean(-3, keepdim=True)
+        slope = 0.1 / math.asinh(0.1 * self.softening)
+        stretched = torch.asinh(intensity * (self.softening / self.stretch)) * slope
+        ratio = torch.where(intensity > 0, stretched / intensity, 0)
+        picture = (scaled * ratio).clamp(min=0)
+        # A saturated pixel keeps its colour.
+        return picture / picture.amax(-3, keepdim=True).clamp(min=1)
+
+
+_PRESETS = {
+    # idlutils nw_rgb_make: SDSS i, r, g in nanomaggies per 0.396 arcsec pixel.
+    'sdss': LuptonStretch.from_idlutils((4.9, 5.7, 7.8), 3.0),
+    # The colour mosaics of data release 8 and later, recalled in the community.
+    'sdss-dr8': LuptonStretch.from_idlutils((5.0, 6.5, 9.0), 2.25),
+    # sdss_rgb of the Legacy Surveys viewer: i, r, g (or z, r, g), nanomaggies
+    # per 0.262 arcsec pixel.
+    'legacy': LuptonStretch(
+        (1.0, 1.5, 2.5),
+        stretch=10 * math.sinh(0.1 * math.sqrt(20)) / 20,
+        softening=10 * math.sinh(0.1 * math.sqrt(20)),
+        offset=0.02,
+    ),
+    # Hubble deep fields: F160W, F125W, F814W (or F606W) in nJy per 0.06 arcsec
+    # pixel; the sky noise of CANDELS comes out at a few per cent grey.
+    'hst': LuptonStretch((1.0, 1.2, 2.0), stretch=1.0, softening=10.0),
+}
+
+
+def list_stretches():
+    """
+    List the named stretches.
+
+    Returns
+    -------
+    names : list of str
+        What `get_stretch` takes.
+
+    Examples
+    --------
+    >>> from galmorph.preprocessing.stretch import list_stretches
+    >>> list_stretches()
+    ['hst', 'legacy', 'sdss', 'sdss-dr8']
+    """
+    return sorted(_PRESETS)
+
+
+def get_stretch(name):
+    """
+    Look a named stretch up.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_stretches`.
+
+    Returns
+    -------
+    stretch : `LuptonStretch`
+        The stretch.
+
+    Raises
+    ------
+    ValueError
+        If there is no stretch of that name.
+
+    Examples
+    --------
+    >>> from galmorph.preprocessing.stretch import get_stretch
+    >>> get_stretch('sdss').scales
+    (4.9, 5.7, 7.8)
+    """
+    if name not in _PRESETS:
+        msg = f'there is no stretch {name!r}; choose from {list_stretches()}'
+        raise ValueError(msg)
+    return _PRESETS[name]
