@@ -90,7 +90,7 @@ def largest_change(stored, exact, data_folder):
     table, _ = read_labels(data_folder, TREE, 'valid')
     classifier = MorphologyClassifier(stored)
     before = classifier.classify_table(table).probabilities.data
-    classifier.engine._network.load_state_dict(exact)  # noqa: SLF001
+    classifier.engine.network.load_state_dict(exact)
     after = classifier.classify_table(table).probabilities.data
     return float(np.abs(before - after).max())
 
