@@ -67,11 +67,6 @@ class TestMetadata:
             for pattern in patterns.split(','):
                 assert list(folder.glob(pattern.strip())), f'{package}: {pattern}'
 
-    def test_extra_all_names_the_extras_of_users(self, metadata):
-        extras = dict(metadata['options.extras_require'])
-        everything = re.search(r'\[(.*)\]', extras.pop('all')).group(1).split(',')
-        assert set(everything) == set(extras) - {'docs', 'test'}
-
     def test_oldest_versions_are_the_declared_floors(self, metadata):
         lines = requirements(metadata['options']['install_requires'])
         floors = dict(line.split('>=') for line in lines)
