@@ -83,6 +83,11 @@ class Dieleman(nn.Module):
     dropout : float, optional
         Share of the inputs of the dense layers that training drops.
 
+    Raises
+    ------
+    ValueError
+        If the filters do not fit the parts, or the dense layers no pairs.
+
     Examples
     --------
     >>> import torch
@@ -113,11 +118,28 @@ class Dieleman(nn.Module):
         dropout=0.5,
     ):
         super().__init__()
+        if part_size > view_size:
+            msg = (
+                f'part_size must not exceed view_size, {view_size}, but is {part_size}'
+            )
+            raise ValueError(msg)
+        if len(filters) != len(self._conv_std):
+            msg = f'filters must be four pairs of side and number, not {filters!r}'
+            raise ValueError(msg)
+        if any(width % 2 for width in dense):
+            msg = f'dense must be even, for maxout takes pairs, not {dense!r}'
+            raise ValueError(msg)
         self.input_shape = (n_views, n_channels, view_size, view_size)
         self.part_size = part_size
         size, channels = part_size, n_channels
         self.convs = nn.ModuleList()
         for index, (kernel, width) in enumerate(filters):
+            if kernel > size:
+                msg = (
+                    f'the filters {filters!r} are too large for parts of '
+                    f'{part_size} pixels'
+                )
+                raise ValueError(msg)
             conv = ConvUntied(
                 channels, width, kernel, input_size=size, untied=untied_biases
             )

@@ -27,6 +27,12 @@ _WAVELENGTHS = {
     'k': 2200,
 }
 
+# Filters of Webb whose numbers could be nanometres.
+_WEBB_FILTERS = re.compile(
+    'f(200|277|356|444|560|770)w|f322w2'
+    '|f(210|250|300|335|360|410|430|460|480)m|f(212|323|405|466|470)n'
+)
+
 # Surface brightness is compared within this part of the 90 % radius, which is
 # about the half-light radius of a disk.
 _CORE = 0.4
@@ -78,7 +84,8 @@ def choose_bands(names, recipe, *, is_picture=False):
             flags |= MorphologyFlag.OTHER_INSTRUMENT
         return np.ones((n_channel, 1)), flags
     if n_channel == 1:
-        if wanted[0] in short:
+        # The R of a picture is a colour of the screen, not the band r.
+        if wanted[0] in short and not is_picture:
             return np.eye(n_band)[[short.index(wanted[0])]], flags
         if not is_picture:
             flags |= MorphologyFlag.OTHER_INSTRUMENT
@@ -123,10 +130,16 @@ def mix_bands(image, pixels, recipe, position, radius):
     Returns
     -------
     channels : `~numpy.ndarray`, shape (n_channel, ny, nx)
-        A picture as it is; else fluxes in ``recipe.unit`` per
-        ``recipe.pixel_area``, float32, the sky subtracted.
+        A picture as it is, uint8 or float32 in [0, 1]; else fluxes in
+        ``recipe.unit`` per ``recipe.pixel_area``, float32, the sky
+        subtracted.
     flags : `~galmorph.flags.MorphologyFlag`
         Those of `choose_bands`, and FLUX_SCALED.
+
+    Raises
+    ------
+    `~galmorph.exceptions.ImageError`
+        If the pixels have a unit that is not one of flux.
 
     Examples
     --------
@@ -141,10 +154,11 @@ def mix_bands(image, pixels, recipe, position, radius):
     """
     weights, flags = choose_bands(image.bands, recipe, is_picture=image.is_picture)
     if image.is_picture:
-        return _channels(pixels, weights), flags
-    factors = None
-    if not flags:
-        factors = _calibration(image, recipe)
+        return _picture_channels(pixels, weights), flags
+    # Asked for even where the bands are others: no image in kelvin passes.
+    factors = _calibration(image, recipe)
+    if flags:
+        factors = None
     level = estimate_background(image.data, image.mask).level
     light = np.asarray(pixels, np.float32) - np.float32(level)[:, None, None]
     if factors is not None:
@@ -172,6 +186,15 @@ def _channels(data, weights):
     return np.tensordot(weights.astype(np.float32), data.astype(np.float32), 1)
 
 
+def _picture_channels(pixels, weights):
+    """Channels of display values, which stay bytes only where none are mixed."""
+    channels = _channels(pixels, weights)
+    if channels.dtype == np.uint8:
+        return channels
+    scale = 255 if pixels.dtype == np.uint8 else 1
+    return channels.astype(np.float32, copy=False) / np.float32(scale)
+
+
 def _calibration(image, recipe):
     """Factors to the flux of the recipe, shape (n_band,), or None."""
     scale = flux_scale(image, u.Unit(recipe.unit))
@@ -196,9 +219,12 @@ def _short_name(name):
 
 def _wavelength(name):
     """Wavelength in nanometres of a band, or None."""
-    match = re.fullmatch(r'f(\d{3})(w|m|n|lp|x)2?', name)
-    if match:
-        number = int(match[1])
-        # Hubble's infrared and Webb's filters count in 10 nm, the optical in 1.
-        return number * 10 if number < 200 or name.endswith(('m', 'w2')) else number
-    return _WAVELENGTHS.get(name)
+    match = re.fullmatch(r'f(\d{3,4})(w|w2|m|n|lp|x)', name)
+    if not match:
+        return _WAVELENGTHS.get(name)
+    number = int(match[1])
+    # The optical filters of Hubble count in nanometres, its infrared ones and
+    # those of Webb in 10 nm. Where the kind of the filter does not tell them
+    # apart, its number does.
+    in_tens = number < 200 or number >= 1000 or _WEBB_FILTERS.fullmatch(name)
+    return number * 10 if in_tens else number

@@ -13,6 +13,7 @@ y down (south), as in a picture with north up and east left.
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.time import Time
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     'sky_to_pixel',
     'translation',
 ]
+
+_J2000 = Time('J2000')
 
 
 def translation(x, y):
@@ -235,7 +238,10 @@ def sky_to_pixel(wcs, x, y):
         ],
         -2,
     )
-    determinant = np.linalg.det(jacobian)
+    determinant = (
+        jacobian[..., 0, 0] * jacobian[..., 1, 1]
+        - jacobian[..., 0, 1] * jacobian[..., 1, 0]
+    )
     bad = ~np.isfinite(determinant) | (determinant == 0)
     inverse = np.linalg.inv(np.where(bad[..., None, None], np.eye(2), jacobian))
     inverse[bad] = np.nan
@@ -255,8 +261,9 @@ def _icrs_vectors(wcs, x, y):
     longitude, latitude = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
     frame = wcs_to_celestial_frame(wcs)
     # FK5 J2000 and ICRS differ by hundredths of an arcsecond: no north of
-    # theirs differs by anything that a picture could show.
-    if frame.name not in ('icrs', 'fk5'):
+    # theirs differs by anything that a picture could show. Other equinoxes do.
+    near_icrs = frame.name == 'fk5' and frame.equinox == _J2000
+    if frame.name != 'icrs' and not near_icrs:
         sky = SkyCoord(longitude, latitude, unit=u.deg, frame=frame).icrs
         longitude, latitude = sky.ra.deg, sky.dec.deg
     longitude, latitude = np.deg2rad(longitude), np.deg2rad(latitude)

@@ -5,12 +5,23 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 
 import numpy as np
+from astropy import units as u
 
 from galmorph.preprocessing import geometry
+from galmorph.preprocessing.stretch import get_stretch
 
 __all__ = ['Recipe']
+
+_WORDS = {
+    str: 'a string',
+    int: 'a whole number',
+    float: 'a finite number',
+    tuple[str, ...]: 'a sequence of strings',
+    tuple[float, ...]: 'a sequence of finite numbers',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +103,7 @@ class Recipe:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):
-                object.__setattr__(self, field.name, tuple(value))
+        self._normalise()
         positive = (
             'pixel_area',
             'frame_size',
@@ -107,16 +115,40 @@ class Recipe:
             if not getattr(self, name) > 0:
                 msg = f'{name} must be positive, not {getattr(self, name)!r}'
                 raise ValueError(msg)
-        if self.antialias < 0:
+        if not 0 <= self.antialias < math.inf:
             msg = f'antialias must not be negative, but is {self.antialias!r}'
             raise ValueError(msg)
         if len(self.bands) not in (1, 3) or not self.views:
-            msg = 'a recipe needs one or three bands and at least one view'
+            msg = (
+                'a recipe needs one or three bands and at least one view, not '
+                f'{self.bands} and {self.views}'
+            )
             raise ValueError(msg)
         for name in ('mean', 'std', 'surface_brightness'):
-            if len(getattr(self, name)) != len(self.bands):
+            values = getattr(self, name)
+            if len(values) != len(self.bands):
                 msg = f'{name} must have one value a band: {self.bands}'
                 raise ValueError(msg)
+            if not all(v > 0 or name == 'mean' for v in values):
+                msg = f'{name} must be positive, not {values}'
+                raise ValueError(msg)
+        get_stretch(self.stretch)
+        try:
+            u.Unit(self.unit)
+        except (ValueError, TypeError) as error:
+            msg = f'unit must be one that astropy reads, not {self.unit!r}'
+            raise ValueError(msg) from error
+
+    def _normalise(self):
+        # Recipes that are equal have one hash, whether 3 was written or 3.0.
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            try:
+                value = _as_type(value, field.type)
+            except (TypeError, ValueError) as error:
+                msg = f'{field.name} must be {_WORDS[field.type]}, not {value!r}'
+                raise ValueError(msg) from error
+            object.__setattr__(self, field.name, value)
 
     @functools.cached_property
     def output_to_frame(self):
@@ -175,3 +207,16 @@ class Recipe:
             msg = f'a recipe has no {unknown}; it has {sorted(known)}'
             raise ValueError(msg)
         return cls(**record)
+
+
+def _as_type(value, kind):
+    """The value in plain Python types, those that JSON and YAML know."""
+    if kind in (tuple[str, ...], tuple[float, ...]):
+        values = (value,) if isinstance(value, str) else value
+        return tuple(_as_type(v, kind.__args__[0]) for v in values)
+    if (kind is str) != isinstance(value, str) or isinstance(value, bool):
+        raise TypeError
+    plain = kind(value)
+    if plain != value or plain in (math.inf, -math.inf):
+        raise ValueError
+    return plain

@@ -29,7 +29,7 @@ class LuptonStretch:
     >>> import torch
     >>> from galmorph.preprocessing.stretch import get_stretch
     >>> get_stretch('sdss')(torch.full((1, 3, 1, 1), 0.05)).flatten()
-    tensor([0.2040, 0.2373, 0.3247])
+    tensor([0.1544, 0.1796, 0.2458])
     """
 
     scales: tuple[float, float, float]
@@ -64,18 +64,21 @@ class LuptonStretch:
 
         Parameters
         ----------
-        fluxes : `torch.Tensor`, shape (..., 3, ny, nx)
+        fluxes : `torch.Tensor`, shape (..., 3, ny, nx) or (..., 1, ny, nx)
             Fluxes of the bands that are shown red, green and blue, with the
-            sky subtracted, in the unit of the scales.
+            sky subtracted, in the unit of the scales. A single band is shown
+            grey, as bright as a source with that flux in all three.
 
         Returns
         -------
-        picture : `torch.Tensor`, shape (..., 3, ny, nx)
+        picture : `torch.Tensor`, of the shape of ``fluxes``
             Colours in [0, 1].
         """
         import torch
 
         scales = fluxes.new_tensor(self.scales)[:, None, None]
+        if fluxes.shape[-3] == 1:
+            scales = scales.mean(0, keepdim=True)
         scaled = fluxes * scales + self.offset
         intensity = scaled.mean(-3, keepdim=True)
         slope = 0.1 / math.asinh(0.1 * self.softening)

@@ -413,9 +413,8 @@ class DecisionTree:
             If the description lacks a key or contradicts itself.
         """
         try:
-            questions, index = [], {None: None}
+            questions, index, start = [], {None: None}, 0
             for entry in description['questions']:
-                start = len(index) - 1
                 if entry['parent'] not in index:
                     msg = (
                         f'the parent {entry["parent"]!r} of question '
@@ -433,8 +432,9 @@ class DecisionTree:
                         answers=answers,
                     )
                 )
-                for offset, answer in enumerate(answers):
-                    index[answer.column] = start + offset
+                for answer in answers:
+                    index[answer.column] = start
+                    start += 1
             return cls(
                 description['name'],
                 description['title'],

@@ -1,0 +1,61 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tests of the names of the networks."""
+
+import subprocess
+import sys
+
+import pytest
+from torch import nn
+
+from galmorph.networks import create_network, list_networks, register_network, registry
+
+
+@pytest.fixture(autouse=True)
+def _own_names(monkeypatch):
+    monkeypatch.setattr(registry, '_registered', {})
+
+
+def linear(structure, width=8):
+    return nn.Linear(width, structure[-1][1])
+
+
+def test_dieleman_is_built_in():
+    assert list_networks() == ['dieleman']
+    network = create_network('dieleman', structure=((0, 3, -1),), dense=(16,))
+    assert type(network).__name__ == 'Dieleman'
+    assert network.training
+    assert network.output.out_features == 3
+
+
+def test_a_network_of_ones_own():
+    register_network('linear', linear)
+    assert list_networks() == ['dieleman', 'linear']
+    network = create_network('linear', structure=((0, 2, -1), (2, 5, 0)), width=4)
+    assert tuple(network.weight.shape) == (5, 4)
+
+
+def test_a_taken_name():
+    register_network('linear', linear)
+    for name in ('linear', 'dieleman'):
+        with pytest.raises(ValueError, match=f"network '{name}' exists already"):
+            register_network(name, linear)
+    register_network('dieleman', linear, overwrite=True)
+    assert isinstance(create_network('dieleman', structure=((0, 2, -1),)), nn.Linear)
+
+
+def test_an_unknown_name():
+    with pytest.raises(ValueError, match=r"no network 'alexnet'; .*\['dieleman'\]"):
+        create_network('alexnet')
+
+
+def test_what_is_no_factory():
+    with pytest.raises(TypeError, match='factory must be callable, not 3'):
+        register_network('three', 3)
+
+
+def test_names_are_listed_without_torch():
+    code = (
+        'import sys; from galmorph.networks import list_networks; list_networks(); '
+        'sys.exit("torch" in sys.modules)'
+    )
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
