@@ -112,7 +112,8 @@ def _answer_columns(predictions, chosen):
         spreads = []
         for offset, answer in enumerate(question.answers):
             k = question.start + offset
-            what = f'P({answer.label}), {schema.title} {answer.id}, {answer.column}'
+            column = f'{schema.source} {answer.column}'.strip()
+            what = f'P({answer.label}), {schema.title} {answer.id}, {column}'
             name = schema.columns[k]
             made.append(_masked(values[:, k], name, what, _UCD_PROBABILITY))
             if predictions.std is not None:

@@ -117,6 +117,8 @@ class DecisionTree:
         In the order of their answers; a parent comes before its children.
     reference : str, optional
         The paper that defines the tree.
+    source : str, optional
+        Whose columns the ``column`` of an answer names, "Kaggle".
     classes : sequence of dict of str to str, optional
         Partitions of the tree into exclusive classes, the finest first.
         Each maps a class name to the ``column`` of the answer whose path
@@ -139,11 +141,12 @@ class DecisionTree:
     'Is there a sign of a bar feature through the centre of the galaxy?'
     """
 
-    def __init__(self, name, title, questions, *, reference='', classes=()):
+    def __init__(self, name, title, questions, *, reference='', source='', classes=()):
         self.name = name
         self.title = title
         self.questions = tuple(questions)
         self.reference = reference
+        self.source = source
         self.classes = tuple(dict(partition) for partition in classes)
         self._check()
 
@@ -387,6 +390,7 @@ class DecisionTree:
             'name': self.name,
             'title': self.title,
             'reference': self.reference,
+            'source': self.source,
             'questions': questions,
             'classes': [dict(partition) for partition in self.classes],
         }
@@ -440,6 +444,7 @@ class DecisionTree:
                 description['title'],
                 questions,
                 reference=description.get('reference', ''),
+                source=description.get('source', ''),
                 classes=description.get('classes', ()),
             )
         except (KeyError, TypeError) as error:

@@ -104,8 +104,7 @@ class TestColumns:
     def test_described(self):
         columns = make_predictions().to_table(['smooth_or_features']).columns
         description = columns['smooth_or_features_smooth'].info.description
-        assert description.startswith('P(smooth), Galaxy Zoo 2 t01 a01, ')
-        assert description.endswith('Class1.1')
+        assert description == 'P(smooth), Galaxy Zoo 2 t01 a01, Kaggle Class1.1'
         description = columns['smooth_or_features_entropy'].info.description
         assert TREE.questions[0].text in description
 
