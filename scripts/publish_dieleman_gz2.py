@@ -18,18 +18,20 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from evaluate_gz2 import measure, read_labels
+from evaluate_gz2 import measure, pooled, read_labels
 from train_dieleman_gz2 import RECIPE, TREE, load
 
 from galmorph import MorphologyClassifier
 from galmorph.weights import WeightsCard, save_weights
 
 ROOT = Path(importlib.import_module('galmorph').__file__).parent / 'weights'
-# A question is supported if enough galaxies that were asked it had a hand in the
-# training: this many with a path probability of the question above one half.
+# A question is supported if enough training galaxies were asked it, with a path
+# probability above one half, and if its error on ``valid`` is at most this part
+# of that of the mean training vector.
 MIN_GALAXIES = 300
+MAX_ERROR = 0.8
 PRECISION = {'convs.*': 'float16', 'output.*': 'float16', '*': 'int8'}
-GROUP_SIZE = 128
+GROUP_SIZE = 64
 
 LIMITS = [
     (
@@ -95,6 +97,22 @@ def largest_change(stored, exact, data_folder):
     return float(np.abs(before - after).max())
 
 
+def choose_questions(asked, valid, data_folder):
+    """The questions that can be answered, by the rule above."""
+    mean = np.nanmean(read_labels(data_folder, TREE, 'train')[1], 0)
+    target = read_labels(data_folder, TREE, 'valid')[1]
+    supported = []
+    for question in TREE.questions:
+        rows = question.slice
+        baseline = pooled(mean[rows] - target[:, rows])['value']
+        ratio = valid['questions'][question.name]['rmse'] / baseline
+        n_asked = asked[question.name]
+        print(f'{question.name:20} asked {n_asked:5d}, error / mean {ratio:.2f}')
+        if n_asked >= MIN_GALAXIES and ratio <= MAX_ERROR:
+            supported.append(question.name)
+    return supported
+
+
 def main():
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
@@ -138,7 +156,7 @@ def main():
             'script': 'scripts/train_dieleman_gz2.py',
         },
         metrics={},
-        supported_questions=[q for q, n in asked.items() if n >= MIN_GALAXIES],
+        supported_questions=list(asked),
         limits=LIMITS,
         paper={
             'authors': 'Dieleman, Willett & Dambre',
@@ -155,11 +173,14 @@ def main():
     card.to_file(target)
     change = largest_change(target, exact, options.data)
     print(f'stored in {path.stat().st_size / 1e6:.1f} MB; largest change {change:.2e}')
-    valid = measure(MorphologyClassifier(target), options.data, 'valid')
-    print(yaml.safe_dump(valid, sort_keys=False))
     if change > 1e-3:
         msg = 'the storage changes a probability by more than 0.001'
         raise SystemExit(msg)
+    valid = measure(MorphologyClassifier(target), options.data, 'valid')
+    print(yaml.safe_dump(valid, sort_keys=False))
+    supported = choose_questions(asked, valid, options.data)
+    card = dataclasses.replace(card, metrics=valid, supported_questions=supported)
+    card.to_file(target)
     if not options.no_test:
         metrics = measure(MorphologyClassifier(target), options.data, 'test')
         dataclasses.replace(card, metrics=metrics).to_file(target)
