@@ -29,12 +29,28 @@ version = release.partition('+')[0]
 # graphviz would be one more thing to install
 extensions.remove('sphinx.ext.inheritance_diagram')
 automodapi_inheritance_diagram = False
-extensions += ['sphinx_gallery.gen_gallery', 'flag_table', 'model_cards']
+extensions += [
+    'sphinx_gallery.gen_gallery',
+    'flag_table',
+    'model_cards',
+    'short_names',
+    'tree_table',
+]
 exclude_patterns += ['_ext', 'api/*.inc', 'tutorials/*.ipynb']
 # sphinx-gallery puts objects into the settings that cannot be pickled
 suppress_warnings += ['config.cache']
 
+# figures.py draws the figures of the guide
+plot_formats = [('png', 110)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
+
 nitpicky = True
+nitpick_ignore = [
+    # torch documents it as torch.nn.Module
+    ('py:class', 'torch.nn.modules.module.Module'),
+    ('py:obj', 'PIL.Image.Image'),
+]
 default_role = 'py:obj'
 numpydoc_xref_param_type = False
 numpydoc_xref_aliases = dict(numpydoc_xref_astropy_aliases)
