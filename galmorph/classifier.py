@@ -3,18 +3,22 @@
 
 import datetime as dt
 import functools
+import itertools
 import os
 
 import numpy as np
+from astropy import units as u
+from astropy.table import Table
 
 from galmorph.config import conf
-from galmorph.exceptions import ImageError
-from galmorph.images import is_single_image
+from galmorph.exceptions import ImageError, WeightsError
+from galmorph.flags import MorphologyFlag
+from galmorph.images import Mosaic, is_single_image
 from galmorph.inference import catalog
 from galmorph.predictions import MorphologyPredictions
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
-from galmorph.weights import load_card, load_weights, weights_path
+from galmorph.weights import load_card
 
 __all__ = ['MorphologyClassifier']
 
@@ -38,8 +42,8 @@ class MorphologyClassifier:
     precision : str, optional
         'float32', 'bf16' or, on a GPU, 'fp16'.
     batch_size : int, optional
-        Galaxies that go through the network at a time. It is halved, and
-        stays so, if memory runs out.
+        Pictures of galaxies that go through the network at a time. It is
+        halved, and stays so, if memory runs out.
     n_transforms : int, optional
         Over how many rotations and mirror images of each galaxy to average.
         With more than one the answers come with a standard deviation.
@@ -100,27 +104,19 @@ class MorphologyClassifier:
     @functools.cached_property
     def recipe(self):
         """The `~galmorph.Recipe` that images are prepared with."""
-        return Recipe.from_dict(self.card.recipe)
+        try:
+            return Recipe.from_dict(self.card.recipe)
+        except (TypeError, ValueError) as error:
+            msg = f'the recipe of the weights {self.card.name!r}: {error}'
+            raise WeightsError(msg) from error
 
     @functools.cached_property
     def engine(self):
         """The `~galmorph.inference.engine.Engine`, with the weights loaded."""
-        import torch
+        from galmorph.inference.engine import Engine, load_network
 
-        from galmorph.inference.engine import Engine
-        from galmorph.networks import create_network
-
-        network = self.card.network
-        with torch.device('meta'):
-            module = create_network(
-                network['name'],
-                structure=self.schema.structure,
-                **network.get('options', {}),
-            )
-        state = load_weights(weights_path(self.card), self.card.sha256)
-        module.load_state_dict(state, assign=True)
         return Engine(
-            module,
+            load_network(self.card, self.schema),
             self.recipe,
             device=self.device,
             precision=self.precision,
@@ -173,9 +169,10 @@ class MorphologyClassifier:
             * dict of bands to any of these.
 
         size : `~astropy.units.Quantity`, optional
-            The 90 % Petrosian radius, an angle or a number of pixels, for all
-            or for each. By default it is measured, unless the image is a
-            picture without a WCS, which is taken to be framed.
+            The 90 % Petrosian radius, an angle or a number of pixels, one for
+            all or one for each. By default, and where it is NaN, it is that
+            of the image itself, or measured, unless the image is a picture
+            without a WCS, which is taken to be framed.
         hdu, bands, unit : optional
             As in `~galmorph.images.read_image`, for all images.
         columns : str or list of str, optional
@@ -193,6 +190,8 @@ class MorphologyClassifier:
         ------
         `~galmorph.exceptions.ImageError`
             If a single image cannot be used.
+        ValueError
+            If an argument has no meaning: found out before the work.
 
         Examples
         --------
@@ -204,6 +203,7 @@ class MorphologyClassifier:
         >>> table['morphology_class'].mask.tolist()
         [False, True]
         """
+        self._no_predictions().to_table(columns)
         predictions = self.classify(
             images,
             size=size,
@@ -238,19 +238,23 @@ class MorphologyClassifier:
         >>> MorphologyClassifier(device='cpu').classify(stamp).probabilities.shape
         (1, 37)
         """
+        if isinstance(images, Table):
+            msg = 'images must be an image or a list; predict_table takes tables'
+            raise TypeError(msg)
         is_single = is_single_image(images)
-        rows = [images] if is_single else list(images)
+        rows = [images] if is_single else images
         sizes = catalog.sizes_of(rows, size)
-        if sizes is not None and is_single:
-            sizes = sizes[:1]
+        if sizes is None:
+            sizes = itertools.repeat(None)
         predictions = self._classify(
-            zip(rows, sizes if sizes is not None else [None] * len(rows), strict=True),
+            zip(rows, sizes, strict=False),
             len(rows),
-            reader=functools.partial(catalog.read_row, hdu=hdu, bands=bands, unit=unit),
+            reader=_reader(hdu, bands, unit),
             progress_bar=progress_bar,
         )
-        if is_single and predictions.reasons[0]:
-            raise ImageError(predictions.reasons[0], flag=predictions.flags[0])
+        if is_single and not predictions.is_predicted[0]:
+            flag = MorphologyFlag(int(predictions.flags[0]))
+            raise ImageError(predictions.reasons[0], flag=flag)
         return predictions
 
     def predict_table(
@@ -260,6 +264,9 @@ class MorphologyClassifier:
         image=None,
         mosaic=None,
         size=None,
+        hdu=None,
+        bands=None,
+        unit=None,
         columns='all',
         overwrite=False,
         progress_bar=False,
@@ -284,6 +291,9 @@ class MorphologyClassifier:
             The column with the 90 % Petrosian radius, for example
             'petroR90_r'; in arcseconds where it has no unit. Measured where it
             is not given, masked or not positive.
+        hdu, bands, unit : optional
+            As in `~galmorph.images.read_image`, for the mosaic or all images.
+            By default the unit is that of the column of images, if it has one.
         columns : str or list of str, optional
             'all' answers, the 'best' path only, or names of questions.
         overwrite : bool, optional
@@ -316,9 +326,16 @@ class MorphologyClassifier:
         ['name', 'image', 'smooth_or_features_smooth']
         """
         predictions = self.classify_table(
-            table, image=image, mosaic=mosaic, size=size, progress_bar=progress_bar,
+            table,
+            image=image,
+            mosaic=mosaic,
+            size=size,
+            hdu=hdu,
+            bands=bands,
+            unit=unit,
+            progress_bar=progress_bar,
             check=lambda empty: empty.annotate(table[:0], columns, overwrite=overwrite),
-        )  # fmt: skip
+        )
         return predictions.annotate(table, columns, overwrite=overwrite)
 
     def classify_table(
@@ -328,6 +345,9 @@ class MorphologyClassifier:
         image=None,
         mosaic=None,
         size=None,
+        hdu=None,
+        bands=None,
+        unit=None,
         progress_bar=False,
         check=None,
     ):
@@ -336,7 +356,7 @@ class MorphologyClassifier:
 
         Parameters
         ----------
-        table, image, mosaic, size, progress_bar : optional
+        table, image, mosaic, size, hdu, bands, unit, progress_bar : optional
             As in `predict_table`.
         check : callable, optional
             Called with predictions for no galaxy before the work begins, to
@@ -357,24 +377,33 @@ class MorphologyClassifier:
         >>> classifier.classify_table(Table({'image': stamps})).flags.tolist()
         [8192, 8192]
         """
+        if not isinstance(table, Table):
+            msg = f'table must be an astropy Table, not {type(table).__name__}'
+            raise TypeError(msg)
         if mosaic is not None and image is not None:
             msg = 'give image= or mosaic=, not both'
             raise ValueError(msg)
         if check is not None:
-            check(self._predictions(np.empty((0, self.schema.n_answers)), None, [], []))
+            check(self._no_predictions())
         sizes = catalog.sizes_of(table, size)
         if mosaic is None:
+            image = catalog.image_column(table, image)
             rows = catalog.iterate_table(table, image=image, sizes=sizes)
-            reader = catalog.read_row
+            if unit is None:
+                unit = getattr(table[image], 'unit', None)
+            reader = _reader(hdu, bands, unit)
         else:
+            coords = catalog.coordinates_of(table)
+            if not isinstance(mosaic, Mosaic):
+                mosaic = Mosaic(mosaic, hdu=hdu, bands=bands, unit=unit)
             rows = catalog.iterate_mosaic(
                 mosaic,
-                catalog.coordinates_of(table),
+                coords,
                 self.recipe,
                 sizes=sizes,
                 chunk_size=conf.chunk_size,
             )
-            reader = None
+            reader = catalog.read_target
         return self._classify(
             rows, len(table), reader=reader, progress_bar=progress_bar
         )
@@ -396,9 +425,15 @@ class MorphologyClassifier:
             )
         )
 
+    def _no_predictions(self):
+        """The answers for no galaxy, which have all columns."""
+        path = np.empty((0, self.schema.n_answers))
+        return self._predictions(path, path if self.n_transforms > 1 else None, [], [])
+
     def _predictions(self, path, std, flags, reasons):
         from galmorph import __version__
 
+        is_loaded = 'engine' in vars(self)
         return MorphologyPredictions(
             self.schema,
             path,
@@ -411,8 +446,16 @@ class MorphologyClassifier:
                 'weights': self.card.name,
                 'sha256': self.card.sha256,
                 'recipe': self.recipe.hash,
-                'device': str(self.device),
+                'device': str(self.engine.device if is_loaded else self.device),
                 'precision': self.precision,
+                'n_transforms': self.n_transforms,
                 'date': dt.datetime.now(dt.UTC).isoformat(timespec='seconds'),
             },
         )
+
+
+def _reader(hdu, bands, unit):
+    """A function from a row to an image; a bad unit is found out at once."""
+    if unit is not None:
+        unit = u.Unit(unit)
+    return functools.partial(catalog.read_row, hdu=hdu, bands=bands, unit=unit)

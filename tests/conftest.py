@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Settings of the test run."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 from pytest_astropy_header.display import PYTEST_HEADER_MODULES, TESTED_VERSIONS
 
@@ -32,3 +33,32 @@ def pytest_configure(config):
             'PyTorch': 'torch',
         }
     )
+
+
+@pytest.fixture(scope='session')
+def tiny_network():
+    """Let cards name the network 'tiny'."""
+    from galmorph.networks import registry
+    from tests.helpers.tiny import TinyNetwork
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry._registered, 'tiny', TinyNetwork)
+        yield 'tiny'
+
+
+@pytest.fixture(scope='session')
+def tiny_card(tiny_network, tmp_path_factory):
+    """Return the path of the card of small, fast, meaningless weights."""
+    from galmorph.schemas import load_schema
+    from tests.helpers.tiny import make_tiny_card
+
+    folder = tmp_path_factory.mktemp('weights')
+    return make_tiny_card(folder, structure=load_schema('gz2').structure)
+
+
+@pytest.fixture
+def classifier(tiny_card):
+    """Return a classifier with the tiny weights."""
+    from galmorph.classifier import MorphologyClassifier
+
+    return MorphologyClassifier(tiny_card, 'cpu', n_workers=2)

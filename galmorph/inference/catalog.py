@@ -1,20 +1,27 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The rows of a table as images: from files, from a column, from a mosaic."""
 
+import functools
+import os
+import threading
+
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.table import Column
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
-from galmorph.images import Mosaic, read_image
-from galmorph.preprocessing.sizes import measure_galaxy
+from galmorph.images import GalaxyImage, Mosaic, read_image
+from galmorph.preprocessing.prepare import measure_image
 
 __all__ = [
     'coordinates_of',
+    'image_column',
     'iterate_mosaic',
     'iterate_table',
     'read_row',
+    'read_target',
     'sizes_of',
 ]
 
@@ -25,25 +32,27 @@ _RA_DEC = (('ra', 'dec'), ('raj2000', 'dej2000'), ('ra_icrs', 'de_icrs'))
 # looked for until it fits.
 _HALF_WIDTHS = (48, 96, 192, 384)
 
+# Objects that read their pixels from a file when they are first asked for
+# them, such as the HDUs of one file, share its position.
+_FILES = threading.Lock()
 
-def iterate_table(table, *, image=None, sizes=None):
+
+def image_column(table, image=None):
     """
-    Go through the images that a column names or holds.
+    Find the column of images.
 
     Parameters
     ----------
     table : `~astropy.table.Table`
         The table.
     image : str, optional
-        The column of paths, arrays or image objects. By default the first of
-        'image', 'path', 'file', 'filename' that the table has.
-    sizes : `~astropy.units.Quantity`, shape (n,), optional
-        The size of each galaxy.
+        Its name. By default the first of 'image', 'path', 'file', 'filename'
+        that the table has, in any case.
 
     Returns
     -------
-    rows : iterator
-        One callable argument for `read_row` a row.
+    name : str
+        The name of the column.
 
     Raises
     ------
@@ -53,9 +62,9 @@ def iterate_table(table, *, image=None, sizes=None):
     Examples
     --------
     >>> from astropy.table import Table
-    >>> from galmorph.inference.catalog import iterate_table
-    >>> list(iterate_table(Table({'path': ['a.fits', 'b.fits']})))
-    [('a.fits', None), ('b.fits', None)]
+    >>> from galmorph.inference.catalog import image_column
+    >>> image_column(Table({'id': [1], 'Path': ['a.fits']}))
+    'Path'
     """
     if image is None:
         lower = {name.lower(): name for name in table.colnames[::-1]}
@@ -70,7 +79,40 @@ def iterate_table(table, *, image=None, sizes=None):
     elif image not in table.colnames:
         msg = f'image={image!r} is no column of the table; it has {table.colnames}'
         raise ValueError(msg)
-    column = table[image]
+    return image
+
+
+def iterate_table(table, *, image=None, sizes=None):
+    """
+    Go through the images that a column names or holds.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        The table.
+    image : str, optional
+        The column of paths, arrays or image objects, as in `image_column`.
+    sizes : `~astropy.units.Quantity`, shape (n,), optional
+        The size of each galaxy.
+
+    Returns
+    -------
+    rows : iterator
+        An argument of `read_row` for each row.
+
+    Raises
+    ------
+    ValueError
+        If the table has no such column.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galmorph.inference.catalog import iterate_table
+    >>> list(iterate_table(Table({'path': ['a.fits', 'b.fits']})))
+    [('a.fits', None), ('b.fits', None)]
+    """
+    column = table[image_column(table, image)]
     mask = np.broadcast_to(
         getattr(column, 'mask', False), (len(table), *column.shape[1:])
     )
@@ -105,8 +147,21 @@ def read_row(row, **options):
     <GalaxyImage 20 x 20 pixels, bands unknown>
     """
     obj, size = row
-    image = read_image(obj, **options)
-    return image if size is None else image.at(image.position, size)
+    if _reads_alone(obj):
+        image = read_image(obj, **options)
+    else:
+        with _FILES:
+            image = read_image(obj, **options)
+    if size is None or np.isnan(size):
+        return image
+    return image.at(image.position, size)
+
+
+def _reads_alone(obj):
+    """Tell whether no other object reads from the same open file."""
+    if isinstance(obj, dict):
+        return all(map(_reads_alone, obj.values()))
+    return isinstance(obj, (str, bytes, os.PathLike, np.ndarray, GalaxyImage))
 
 
 def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
@@ -125,15 +180,16 @@ def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
     recipe : `~galmorph.preprocessing.recipe.Recipe`
         What the weights saw.
     sizes : `~astropy.units.Quantity`, shape (n,), optional
-        The size of each galaxy, an angle or a number of pixels.
+        The size of each galaxy, an angle or a number of pixels; measured where
+        it is NaN.
     chunk_size : int, optional
         Rows whose cutouts are made together.
 
     Returns
     -------
-    images : iterator
-        A `~galmorph.images.GalaxyImage` or
-        `~galmorph.exceptions.ImageError` a row.
+    rows : iterator
+        An argument of `read_target` for each target, or the
+        `~galmorph.exceptions.ImageError` that stands for it.
 
     Raises
     ------
@@ -166,17 +222,40 @@ def _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size):
             if has_size[row] or isinstance(image, ImageError):
                 yield image
             else:
-                yield _grown(mosaic, x[row], y[row], image, recipe)
+                yield functools.partial(_grown, mosaic, x[row], y[row], image, recipe)
+
+
+def read_target(row):
+    """
+    Cut out one target of `iterate_mosaic`.
+
+    Parameters
+    ----------
+    row : `~galmorph.images.GalaxyImage` or callable
+        The cutout, or what gives it.
+
+    Returns
+    -------
+    image : `~galmorph.images.GalaxyImage`
+        The cutout.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage
+    >>> from galmorph.inference.catalog import read_target
+    >>> read_target(lambda: GalaxyImage(np.eye(20)))
+    <GalaxyImage 20 x 20 pixels, bands unknown>
+    """
+    return row() if callable(row) else row
 
 
 def _grown(mosaic, x, y, image, recipe):
     """A cutout of a galaxy of unknown size that holds its whole frame."""
     reach = recipe.frame_scale * recipe.frame_size / 2
     for half in _HALF_WIDTHS[1:]:
-        plane = np.asarray(image.data, np.float32).mean(0)
-        radius = measure_galaxy(plane, position=image.position).petro_r90
-        wanted = reach * radius
-        if not wanted > half / 2:
+        # One that fills its cutout measures too small, but above this.
+        if not reach * measure_image(image).petro_r90 > half / 2:
             break
         (image,) = mosaic.cutouts_at(x, y, half)
     return image
@@ -257,11 +336,12 @@ def sizes_of(table, size):
 
     Parameters
     ----------
-    table : `~astropy.table.Table`
-        The table.
-    size : str, `~astropy.units.Quantity` or None
-        The column of the sizes, or the sizes themselves. A column without a
-        unit is in arcseconds, as ``petroR90_r`` of the SDSS.
+    table : `~astropy.table.Table` or sequence
+        The table, or images.
+    size : str, `~astropy.units.Quantity`, `~astropy.table.Column` or None
+        The name of the column of the sizes; or the sizes themselves, one for
+        each row or one for all. A column without a unit is in arcseconds, as
+        ``petroR90_r`` of the SDSS.
 
     Returns
     -------
@@ -271,8 +351,8 @@ def sizes_of(table, size):
     Raises
     ------
     ValueError
-        If there is no such column, or the unit is neither an angle nor
-        pixels.
+        If there is no such column, the unit is neither an angle nor pixels,
+        or there are more or fewer sizes than rows.
 
     Examples
     --------
@@ -284,20 +364,34 @@ def sizes_of(table, size):
     if size is None:
         return None
     if isinstance(size, str):
-        if size not in table.colnames:
-            msg = f'size={size!r} is no column of the table; it has {table.colnames}'
+        names = getattr(table, 'colnames', None)
+        if names is None:
+            msg = f'size must be a Quantity where there is no table, not {size!r}'
+            raise ValueError(msg)
+        if size not in names:
+            msg = f'size={size!r} is no column of the table; it has {names}'
             raise ValueError(msg)
         size = table[size]
-    unit = getattr(size, 'unit', None) or u.arcsec
-    if not (unit.is_equivalent(u.deg) or unit.is_equivalent(u.pix)):
-        msg = f'size must be an angle or a number of pixels, not in {unit}'
+    elif isinstance(size, (list, tuple)):
+        size = u.Quantity(size)
+    unit = getattr(size, 'unit', None)
+    if unit is None and isinstance(size, Column):
+        unit = u.arcsec
+    if unit is None or not (unit.is_equivalent(u.deg) or unit.is_equivalent(u.pix)):
+        given = repr(size) if unit is None else f'in {str(unit)!r}'
+        msg = f'size must be an angle or a number of pixels (Quantity), not {given}'
         raise ValueError(msg)
     values = getattr(size, 'unmasked', size)
-    values = np.asarray(getattr(values, 'value', values), float).copy()
-    values = np.atleast_1d(values)
-    if len(values) != len(table):
-        msg = f'size has {len(values)} values, the table {len(table)} rows'
-        raise ValueError(msg)
+    try:
+        values = np.array(getattr(values, 'value', values), float)
+    except (TypeError, ValueError) as error:
+        msg = f'size must hold numbers, not {values.dtype}'
+        raise ValueError(msg) from error
     values[np.broadcast_to(getattr(size, 'mask', False), values.shape)] = np.nan
-    values[~(values > 0)] = np.nan
+    if values.ndim == 0:
+        values = np.full(len(table), values)
+    if values.shape != (len(table),):
+        msg = f'size has {len(values)} values, for {len(table)} rows'
+        raise ValueError(msg)
+    values[~(np.isfinite(values) & (values > 0))] = np.nan
     return values * unit

@@ -47,7 +47,7 @@ def choose_device(device='auto'):
         device = next(name for name, there in available.items() if there)
     try:
         device = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         msg = f"device {device!r} is not known; take 'auto', 'cpu', 'cuda' or 'mps'"
         raise ValueError(msg) from error
     there = available.get(device.type, False)

@@ -6,11 +6,14 @@ import logging
 import numpy as np
 import torch
 
+from galmorph.exceptions import WeightsError
 from galmorph.inference.devices import choose_device, choose_dtype
+from galmorph.networks import create_network
 from galmorph.preprocessing.render import oversampling, resample
 from galmorph.preprocessing.stretch import get_stretch
+from galmorph.weights import load_weights, weights_path
 
-__all__ = ['Engine']
+__all__ = ['Engine', 'load_network']
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +32,8 @@ class Engine:
     network : `torch.nn.Module`
         Takes views, shape (n, n_view, n_channel, size, size), and gives path
         probabilities, shape (n, n_answers). Where it has ``raw`` and
-        ``head``, the head is computed in float32 whatever the precision.
+        ``head``, the head is computed in float32 whatever the precision. It
+        is moved and cast in place.
     recipe : `~galmorph.preprocessing.recipe.Recipe`
         What the network saw.
     device : str or `torch.device`, optional
@@ -37,7 +41,8 @@ class Engine:
     precision : str, optional
         'float32', 'bf16' or 'fp16'.
     batch_size : int, optional
-        Views of galaxies that go through the network at a time.
+        Pictures that go through the network at a time: galaxies, or, where
+        each of them is seen through several transforms, those.
 
     Examples
     --------
@@ -65,7 +70,7 @@ class Engine:
             msg = f'batch_size must be at least 1, not {batch_size!r}'
             raise ValueError(msg)
         self._stretch = get_stretch(recipe.stretch)
-        self._network = network.eval().to(
+        self.network = network.eval().to(
             self.device, self.dtype, memory_format=torch.channels_last
         )
 
@@ -90,7 +95,7 @@ class Engine:
             step = max(1, self.batch_size // n_transform)
             try:
                 parts.append(self._run_batch(images[start : start + step]))
-            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error) or self.batch_size == 1:
                     raise
                 self.batch_size //= 2
@@ -105,14 +110,15 @@ class Engine:
         with torch.inference_mode():
             views = self.render(images)
             n_transform = views.shape[1]
-            path = self._predict(views.flatten(0, 1).to(self.dtype))
-            path = path.float().cpu().numpy()
-        return path.reshape(len(images), n_transform, -1)
+            # One galaxy may have more transforms than a batch has places.
+            parts = views.flatten(0, 1).to(self.dtype).split(self.batch_size)
+            path = torch.cat([self._predict(part).float() for part in parts])
+        return path.cpu().numpy().reshape(len(images), n_transform, -1)
 
     def _predict(self, views):
-        if hasattr(self._network, 'raw') and hasattr(self._network, 'head'):
-            return self._network.head(self._network.raw(views).float())
-        return self._network(views)
+        if hasattr(self.network, 'raw') and hasattr(self.network, 'head'):
+            return self.network.head(self.network.raw(views).float())
+        return self.network(views)
 
     def render(self, images):
         """
@@ -163,10 +169,62 @@ class Engine:
             yield rows, n_points, is_picture
 
 
+def load_network(card, schema):
+    """
+    Build the network of a card, and load its weights.
+
+    Parameters
+    ----------
+    card : `~galmorph.weights.WeightsCard`
+        The card.
+    schema : `~galmorph.schemas.DecisionTree`
+        The tree that the network answers.
+
+    Returns
+    -------
+    network : `torch.nn.Module`
+        The network, on the CPU.
+
+    Raises
+    ------
+    `~galmorph.exceptions.WeightsError`
+        If the file is missing or damaged, or the card does not describe the
+        network that it is of.
+
+    Examples
+    --------
+    >>> from galmorph import load_card, load_schema
+    >>> from galmorph.inference.engine import load_network
+    >>> network = load_network(load_card('dieleman.gz2'), load_schema('gz2'))
+    >>> type(network).__name__
+    'Dieleman'
+    """
+    name, options = card.network['name'], card.network.get('options', {})
+    state = load_weights(weights_path(card), card.sha256)
+    try:
+        # The random numbers of the user go on as if this were not.
+        with torch.random.fork_rng(devices=[]):
+            network = create_network(name, structure=schema.structure, **options)
+        # Copied into place, which keeps the memory layout of the network.
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, ValueError) as error:
+        msg = (
+            f'the weights {card.name!r} do not fit the network {name!r} of their '
+            f'card: {error}'
+        )
+        raise WeightsError(msg) from error
+    return network
+
+
 def _is_out_of_memory(error):
+    # The allocator of a CPU, and the libraries of a GPU, raise RuntimeError.
     text = str(error).lower()
-    return (
-        isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        or 'out of memory' in text
-        or "can't allocate memory" in text
+    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or any(
+        words in text
+        for words in (
+            'out of memory',
+            "can't allocate memory",
+            'not enough memory',
+            'alloc_failed',
+        )
     )

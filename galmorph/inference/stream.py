@@ -3,7 +3,9 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import logging
+import warnings
 
 import numpy as np
 
@@ -43,7 +45,7 @@ def classify(
     reader : callable, optional
         From a row to a `~galmorph.images.GalaxyImage`, which it is by default.
     n_workers : int, optional
-        Threads that read and prepare.
+        Threads that read and prepare, at least one.
     progress_bar : bool, optional
         Whether to show a bar with rate and remaining time.
 
@@ -55,12 +57,20 @@ def classify(
     flags : `~numpy.ndarray`, shape (n_rows,)
         Flags.
     reasons : list of str
-        What went wrong in each row.
+        What went wrong in each row, or was mended.
+
+    Raises
+    ------
+    ValueError
+        If ``n_workers`` is not positive.
 
     Examples
     --------
     See `galmorph.MorphologyClassifier`, which calls this.
     """
+    if n_workers < 1:
+        msg = f'n_workers must be at least 1, not {n_workers!r}'
+        raise ValueError(msg)
     n_transform = len(transforms)
     path = np.full((n_rows, schema.n_answers), np.nan, np.float32)
     std = np.full_like(path, np.nan) if n_transform > 1 else None
@@ -75,10 +85,9 @@ def classify(
             return prepare(image, engine.recipe, transforms)
         except ImageError as error:
             return error
-        except MemoryError:
-            raise
         except Exception as error:
-            # Whatever one image does, the others are to be classified.
+            # Whatever one image does, the others are to be classified. That
+            # goes for MemoryError: a corrupt header may ask for terabytes.
             logger.debug('a row failed', exc_info=True)
             message = f'{type(error).__name__}: {error}'
             return ImageError(message, flag=MorphologyFlag.INVALID_IMAGE)
@@ -89,21 +98,30 @@ def classify(
         path[indices] = answers.mean(1)
         if std is not None:
             std[indices] = answers.std(1)
+        bar.update(len(batch))
 
     window = 3 * engine.batch_size
     batch = []
-    with _progress(n_rows, shown=progress_bar) as bar:
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(_progress(n_rows, shown=progress_bar))
+        stack.enter_context(warnings.catch_warnings())
+        # The filters are those of all threads: where one of them restores its
+        # own, it ends those that another has set. So these are set for all.
+        warnings.filterwarnings('ignore', module=r'photutils\.')
         prepared = _in_order(rows, prepare_row, n_workers, window)
+        stack.callback(prepared.close)
         for index, image in enumerate(prepared):
             flags[index] = image.flag if isinstance(image, ImageError) else image.flags
             if isinstance(image, ImageError):
-                reasons[index] = str(image)
+                reasons[index] = str(image) or type(image).__name__
+                bar.update()
             else:
                 batch.append((index, image))
+                if image.filled:
+                    reasons[index] = f'{image.filled:.2%} of the pixels were filled'
             if len(batch) >= engine.batch_size:
                 finish(batch)
                 batch = []
-            bar.update()
         if batch:
             finish(batch)
     return path, std, flags, reasons
@@ -111,14 +129,18 @@ def classify(
 
 def _in_order(rows, function, n_workers, window):
     """Map in threads, a limited number of rows ahead of the one that is asked."""
-    with concurrent.futures.ThreadPoolExecutor(n_workers) as pool:
-        pending = collections.deque()
+    pool = concurrent.futures.ThreadPoolExecutor(n_workers)
+    pending = collections.deque()
+    try:
         for row in rows:
             pending.append(pool.submit(function, row))
             if len(pending) >= window:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+    finally:
+        # After an error nobody waits for the images ahead of it.
+        pool.shutdown(cancel_futures=True)
 
 
 def _progress(n_rows, *, shown):

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Test-time transforms: the same galaxy, turned and mirrored."""
 
+import numbers
+
 import numpy as np
 
 from galmorph.preprocessing import geometry
@@ -25,7 +27,7 @@ def frame_transforms(n_transforms):
     Raises
     ------
     ValueError
-        If there is not at least one.
+        If it is not a whole number above 0.
 
     Examples
     --------
@@ -33,7 +35,7 @@ def frame_transforms(n_transforms):
     >>> frame_transforms(8).shape
     (8, 3, 3)
     """
-    if n_transforms < 1 or n_transforms != int(n_transforms):
+    if not isinstance(n_transforms, numbers.Integral) or n_transforms < 1:
         msg = f'n_transforms must be a whole number above 0, not {n_transforms!r}'
         raise ValueError(msg)
     mirrored = 2 if n_transforms % 2 == 0 else 1

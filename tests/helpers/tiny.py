@@ -1,0 +1,88 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Weights that answer in a millisecond, and galaxies to show them."""
+
+import numpy as np
+import torch
+
+from galmorph.networks.heads import DivisiveTreeHead
+from galmorph.preprocessing.recipe import Recipe
+from galmorph.weights import WeightsCard, save_weights
+
+__all__ = ['TinyNetwork', 'draw_stamps', 'make_tiny_card']
+
+QUESTIONS = [
+    'smooth_or_features',
+    'edgeon',
+    'bar',
+    'spiral',
+    'bulge_prominence',
+    'odd',
+    'rounded',
+]
+
+
+class TinyNetwork(torch.nn.Module):
+    """A linear map of coarse pixels; without trained weights a random one."""
+
+    def __init__(self, structure, n_view=2, n_channel=3):
+        super().__init__()
+        generator = torch.Generator().manual_seed(2)
+        self.linear = torch.nn.Linear(n_view * n_channel * 64, structure[-1][1])
+        with torch.no_grad():
+            self.linear.weight.normal_(std=0.1, generator=generator)
+            self.linear.bias.fill_(2.0)
+        self.head = DivisiveTreeHead(structure)
+
+    def raw(self, views):
+        coarse = torch.nn.functional.avg_pool2d(views.flatten(1, 2), 8)
+        return self.linear(coarse.flatten(1))
+
+    def forward(self, views):
+        return self.head(self.raw(views))
+
+
+def make_tiny_card(folder, *, structure, **changes):
+    """Write the tiny weights and their card; return the path of the card."""
+    path = folder / 'tiny.gz2.safetensors'
+    sha256 = save_weights(
+        TinyNetwork(structure).state_dict(), path, precision='float32'
+    )
+    content = {
+        'name': 'tiny.gz2',
+        'title': 'A small network for tests',
+        'description': 'Random numbers.',
+        'version': '1',
+        'licence': 'BSD-3-Clause',
+        'instrument': 'SDSS',
+        'network': {'name': 'tiny', 'options': {}},
+        'schema': 'gz2',
+        'recipe': Recipe().to_dict(),
+        'file': path.name,
+        'size': path.stat().st_size,
+        'sha256': sha256,
+        'training': {},
+        'metrics': {},
+        'supported_questions': QUESTIONS,
+        'limits': [],
+        'paper': {'bibtex': '@article{Tiny2026,\n  year = 2026\n}'},
+        **changes,
+    }
+    card = folder / 'tiny.gz2.yaml'
+    WeightsCard.from_dict(content).to_file(card)
+    return card
+
+
+def draw_stamps(n, size=48, seed=0):
+    """Draw RGB pictures of disks, shape (n, size, size, 3), uint8."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    stamps = np.empty((n, size, size, 3), np.uint8)
+    for stamp in stamps:
+        scale, angle, thin = rng.uniform([3, 0, 0.2], [8, np.pi, 1])
+        along = x * np.cos(angle) + y * np.sin(angle)
+        across = (y * np.cos(angle) - x * np.sin(angle)) / thin
+        light = np.exp(-np.hypot(along, across) / scale)[..., None]
+        colour = rng.uniform(0.5, 1, 3)
+        noise = rng.uniform(0, 0.1, stamp.shape)
+        stamp[:] = 255 * np.clip(light * colour + noise, 0, 1)
+    return stamps
