@@ -9,13 +9,14 @@ from astropy import units as u
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
-from galmorph.images import check_content
+from galmorph.images import GalaxyImage, check_content
 from galmorph.preprocessing import geometry
-from galmorph.preprocessing.colour import mix_bands
+from galmorph.preprocessing.colour import choose_bands, mix_bands
 from galmorph.preprocessing.photometry import fill_nonfinite
 from galmorph.preprocessing.sizes import measure_galaxy
+from galmorph.preprocessing.survey import is_from_survey
 
-__all__ = ['PreparedImage', 'prepare']
+__all__ = ['PreparedImage', 'measure_image', 'prepare']
 
 # The Petrosian radius of a picture, whose stretch lifts the outskirts, over
 # that of the flux: median over the pictures of Galaxy Zoo 2, whose true size
@@ -49,12 +50,15 @@ class PreparedImage:
         Whether the pixels are display values, which take no stretch.
     flags : `~galmorph.flags.MorphologyFlag`
         What was assumed or is amiss.
+    filled : float
+        The part of the pixels that were missing and had to be filled.
     """
 
     pixels: np.ndarray
     affines: np.ndarray
     is_picture: bool
     flags: MorphologyFlag
+    filled: float = 0.0
 
 
 def prepare(image, recipe, transforms=None):
@@ -63,6 +67,7 @@ def prepare(image, recipe, transforms=None):
 
     The size of the galaxy is that of the image where it has one. Else it is
     measured; only a picture without a WCS is taken to be framed already.
+    An image that says that it is not from the survey of the recipe is flagged.
 
     Parameters
     ----------
@@ -95,12 +100,13 @@ def prepare(image, recipe, transforms=None):
     >>> prepared.affines.shape, prepared.flags.name
     ((1, 2, 3, 3), 'FRAME_ASSUMED')
     """
+    image = _needed_bands(image, recipe)
     check_content(image)
     to_pixels, radius, flags = _frame_to_pixels(image, recipe)
     if transforms is None:
         transforms = np.eye(3)[None]
     affines = to_pixels @ transforms[:, None] @ recipe.output_to_frame
-    box, outside = _field(affines, recipe.output_size, image.shape2d)
+    box, outside = _field(affines, recipe, image.shape2d)
     if outside > _MAX_OUTSIDE:
         flags |= MorphologyFlag.EDGE
     x_start, x_stop, y_start, y_stop = box
@@ -113,35 +119,130 @@ def prepare(image, recipe, transforms=None):
         flags |= MorphologyFlag.NONFINITE_PIXELS
     pixels, colour_flags = mix_bands(image, pixels, recipe, part.position, radius)
     affines = geometry.translation(-x_start, -y_start) @ affines
-    return PreparedImage(pixels, affines, image.is_picture, flags | colour_flags)
+    if is_from_survey(image, recipe.survey) is False:
+        flags |= MorphologyFlag.OTHER_INSTRUMENT
+    flags |= colour_flags
+    return PreparedImage(pixels, affines, image.is_picture, flags, filled)
+
+
+def measure_image(image):
+    """
+    Measure the galaxy at the target position of an image.
+
+    All bands are added, each in units of its own scatter. The radii of a
+    picture, whose stretch lifts the outskirts, are scaled to those of the
+    flux of a typical galaxy.
+
+    Parameters
+    ----------
+    image : `~galmorph.images.GalaxyImage`
+        The image. Its size, if it has one, is not used.
+
+    Returns
+    -------
+    size : `~galmorph.preprocessing.sizes.GalaxySize`
+        Position and radii in pixels. The flags have SIZE_MEASURED where the
+        90 % radius is finite, and for a picture SIZE_UNCERTAIN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage
+    >>> from galmorph.preprocessing.prepare import measure_image
+    >>> y, x = np.mgrid[:101, :101] - 50
+    >>> size = measure_image(GalaxyImage(np.exp(-np.hypot(x, y) / 5)))
+    >>> print(f'{size.petro_r90:.1f}')
+    19.1
+    """
+    data = np.asarray(image.data, np.float32)
+    if image.mask is not None:
+        data = np.where(image.mask, np.nan, data)
+    found = measure_galaxy(_detection_plane(data), position=image.position)
+    # What the measurement's aperture misses says nothing of the field.
+    flags = found.flags & ~MorphologyFlag.EDGE
+    if not (math.isfinite(found.petro_r90) and found.petro_r90 > 0):
+        return dataclasses.replace(found, flags=flags)
+    flags |= MorphologyFlag.SIZE_MEASURED
+    if not image.is_picture:
+        return dataclasses.replace(found, flags=flags)
+    return dataclasses.replace(
+        found,
+        petro_radius=found.petro_radius / _PICTURE_RADIUS,
+        petro_r50=found.petro_r50 / _PICTURE_RADIUS,
+        petro_r90=found.petro_r90 / _PICTURE_RADIUS,
+        flags=flags | MorphologyFlag.SIZE_UNCERTAIN,
+    )
+
+
+def _needed_bands(image, recipe):
+    """The image without the bands that the recipe does not show."""
+    weights, _ = choose_bands(image.bands, recipe, is_picture=image.is_picture)
+    needed = np.flatnonzero(weights.any(0))
+    if len(needed) == image.n_band:
+        return image
+    meta = dict(image.meta)
+    if meta.get('headers'):
+        meta['headers'] = [meta['headers'][index] for index in needed]
+    return GalaxyImage(
+        image.data[needed],
+        bands=[image.bands[index] for index in needed],
+        unit=image.unit,
+        wcs=image.wcs,
+        mask=None if image.mask is None else image.mask[needed],
+        meta=meta,
+        position=image.position,
+        size=image.size,
+        is_picture=image.is_picture,
+    )
 
 
 def _frame_to_pixels(image, recipe):
     """The matrix from frame pixels to image pixels, the radius, the flags."""
     flags = MorphologyFlag(0)
-    position, radius = image.position, _given_radius(image)
-    if radius is None and image.is_picture and not image.has_wcs:
-        # The whole picture is the field, whatever its pixel size.
+    position, size = image.position, image.size
+    is_angle = size is not None and not size.unit.is_equivalent(u.pix)
+    if image.is_picture and not image.has_wcs and (size is None or is_angle):
+        # The whole picture is the field, whatever its pixel size; an angle is
+        # that which the frame was made with.
         flags |= MorphologyFlag.FRAME_ASSUMED
-        scale = min(image.shape2d) / recipe.frame_size
-        radius = scale / recipe.frame_scale
-    elif radius is None:
+        radius = _framed_radius(image, recipe)
+    elif size is None:
         position, radius, flags = _measured_radius(image, recipe)
-    if radius < _MIN_RADIUS:
-        flags |= MorphologyFlag.UNRESOLVED
-    # Frame pixels in units of image pixels, as the eye sees them on the sky.
-    scale = recipe.frame_scale * radius
-    if not image.has_wcs:
+    elif not is_angle:
+        radius = size.to_value(u.pix)
+    elif not image.has_wcs:
+        msg = (
+            f'the size {size} is an angle, and the image has no WCS to tell '
+            'its pixel scale; give a WCS, or the size in pixels'
+        )
+        raise ImageError(msg, flag=MorphologyFlag.NO_WCS)
+    if image.has_wcs:
+        linear = _sky_to_pixels(image, position)
+        # That of the WCS holds at its reference point, which may be far away.
+        pixel_scale = abs(np.linalg.det(linear)) ** -0.5
+        if is_angle:
+            radius = size.to_value(u.arcsec) / pixel_scale
+        linear = linear @ geometry.scaling(pixel_scale)
+    else:
         if not flags & MorphologyFlag.FRAME_ASSUMED:
             flags |= MorphologyFlag.ORIENTATION_ASSUMED
         # Row 0 is the top of a picture, and the bottom of a FITS image.
-        linear = geometry.scaling(scale, scale if image.is_picture else -scale)
-        return geometry.translation(*position) @ linear, radius, flags
-    arcsec = scale * image.pixel_scale.to_value(u.arcsec / u.pix)
-    origin_x, origin_y = image.origin
-    sky = geometry.sky_to_pixel(
-        image.parent_wcs, position[0] + origin_x, position[1] + origin_y
-    )
+        parity = geometry.scaling(1, 1 if image.is_picture else -1)
+        linear = geometry.translation(*position) @ parity
+    if radius < _MIN_RADIUS:
+        flags |= MorphologyFlag.UNRESOLVED
+    return linear @ geometry.scaling(recipe.frame_scale * radius), radius, flags
+
+
+def _framed_radius(image, recipe):
+    """The radius in pixels of a galaxy whose frame is the whole image."""
+    return min(image.shape2d) / recipe.frame_size / recipe.frame_scale
+
+
+def _sky_to_pixels(image, position):
+    """The matrix from arcseconds, west and south of a position, to pixels."""
+    x, y = image.origin
+    sky = geometry.sky_to_pixel(image.parent_wcs, position[0] + x, position[1] + y)
     if not np.isfinite(sky).all():
         msg = (
             f'the WCS of the image gives no sky position for the target at pixel '
@@ -149,46 +250,18 @@ def _frame_to_pixels(image, recipe):
             'or mend its header'
         )
         raise ImageError(msg, flag=MorphologyFlag.NO_WCS)
-    to_pixels = geometry.translation(-origin_x, -origin_y) @ sky
-    return to_pixels @ geometry.scaling(arcsec), radius, flags
-
-
-def _given_radius(image):
-    """The size that came with the image, in pixels, or None."""
-    if image.size is None:
-        return None
-    if image.size.unit.is_equivalent(u.pix):
-        return image.size.to_value(u.pix)
-    if not image.has_wcs:
-        if image.is_picture:
-            # Framed already: the size is that which the frame was made with.
-            return None
-        msg = (
-            f'the size {image.size} is an angle, and the image has no WCS to tell '
-            'its pixel scale; give a WCS, or the size in pixels'
-        )
-        raise ImageError(msg, flag=MorphologyFlag.NO_WCS)
-    return (image.size / image.pixel_scale).to_value(u.pix)
+    return geometry.translation(-x, -y) @ sky
 
 
 def _measured_radius(image, recipe):
     """Position, 90 % radius in pixels, and flags, measured on the image."""
-    data = np.asarray(image.data, np.float32)
-    if image.mask is not None:
-        data = np.where(image.mask, np.nan, data)
-    found = measure_galaxy(_detection_plane(data), position=image.position)
-    flags = MorphologyFlag.SIZE_MEASURED | found.flags
-    # What the measurement's aperture misses says nothing of the field.
-    flags &= ~MorphologyFlag.EDGE
-    radius = found.petro_r90
+    found = measure_image(image)
+    if found.flags & MorphologyFlag.SIZE_MEASURED:
+        return (found.x, found.y), found.petro_r90, found.flags
+    flags = found.flags | MorphologyFlag.SIZE_UNKNOWN
     if image.is_picture:
-        radius /= _PICTURE_RADIUS
         flags |= MorphologyFlag.SIZE_UNCERTAIN
-    if not (math.isfinite(radius) and radius > 0):
-        flags = (flags & ~MorphologyFlag.SIZE_MEASURED) | MorphologyFlag.SIZE_UNKNOWN
-        radius = min(image.shape2d) / recipe.frame_size / recipe.frame_scale
-        return image.position, radius, flags
-    return (found.x, found.y), radius, flags
+    return image.position, _framed_radius(image, recipe), flags
 
 
 def _detection_plane(data):
@@ -197,7 +270,10 @@ def _detection_plane(data):
         return data[0]
     finite = np.where(np.isfinite(data), data, np.nan)
     # Half the interval that holds the middle 68 %, blind to the galaxy's core.
-    low, high = np.nanpercentile(finite[:, ::2, ::2], [16, 50], axis=(1, 2))
+    sample = finite[:, ::2, ::2]
+    if np.isnan(sample).all(axis=(1, 2)).any():
+        sample = finite
+    low, high = np.nanpercentile(sample, [16, 50], axis=(1, 2))
     scatter = high - low
     weights = np.divide(1, scatter, out=np.zeros_like(scatter), where=scatter > 0)
     if not weights.any():
@@ -205,22 +281,27 @@ def _detection_plane(data):
     return np.tensordot(weights, finite, 1) / weights.sum()
 
 
-def _field(affines, size, shape):
+def _field(affines, recipe, shape):
     """What of an image a network sees, and how much it sees beyond."""
     ny, nx = shape
+    size = recipe.output_size
     steps = np.linspace(0, size - 1, 9)
     grid_x, grid_y = np.meshgrid(steps, steps)
     x, y = geometry.apply_affine(affines[..., None, None, :, :], grid_x, grid_y)
     beyond = (x < -0.5) | (x > nx - 0.5) | (y < -0.5) | (y > ny - 0.5)
-    return (*_interval(x, nx), *_interval(y, ny)), beyond.mean()
+    # Half the diagonal of the box that is averaged, and the interpolation.
+    sides = np.abs(affines[..., :2, :2]).sum(-1).reshape(-1, 2).max(0)
+    margins = 2 + recipe.antialias / 2 * sides
+    return (
+        *_interval(x, margins[0], nx),
+        *_interval(y, margins[1], ny),
+    ), beyond.mean()
 
 
-def _interval(values, length):
+def _interval(values, margin, length):
     """First column and one past the last, in steps, within the image."""
-    # Two pixels for the interpolation, and for the box of the averaging.
-    spacing = np.ptp(values) / 68
-    start = math.floor(values.min() - 2 - spacing)
-    stop = math.ceil(values.max() + 3 + spacing)
+    start = math.floor(values.min() - margin)
+    stop = math.ceil(values.max() + 1 + margin)
     start = min(max(start, 0), length - 1)
-    stop = start + -(-(stop - start) // _SIDE_STEP) * _SIDE_STEP
+    stop = start + max(-(-(stop - start) // _SIDE_STEP), 1) * _SIDE_STEP
     return start, min(stop, length)
