@@ -125,12 +125,15 @@ ROOMS = {
         in_functions=('matplotlib',),
     ),
     'classifier': Room(galmorph=EVERYTHING, outside=('astropy', 'numpy')),
-    'cli': Room(galmorph=EVERYTHING, outside=('astropy',)),
+    # `galmorph info` asks torch for its devices
+    'cli': Room(
+        galmorph=EVERYTHING, outside=('astropy', 'numpy'), in_functions=('torch',)
+    ),
     # the deep field, its galaxies and the sheet of the command `galmorph demo`
     'demo': Room(
         galmorph=EVERYTHING,
         outside=('astropy', 'numpy'),
-        in_functions=('matplotlib', 'photutils', 'skimage'),
+        in_functions=('matplotlib', 'photutils', 'scipy', 'skimage'),
     ),
 }
 

@@ -1,0 +1,264 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What the command line is given: images, folders, patterns or a catalogue."""
+
+import glob
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable
+
+from galmorph.cli.outputs import RequestError
+
+__all__ = ['collect', 'parse_hdu', 'parse_names', 'parse_size']
+
+_FITS = ('.fits', '.fit', '.fts')
+_PICTURES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff')
+_TABLES = (
+    '.ecsv', '.csv', '.tsv', '.txt', '.dat', '.tex', '.html', '.xml', '.vot',
+    '.votable', '.parquet', '.pq', '.hdf5', '.h5',
+)  # fmt: skip
+_COMPRESSED = ('.gz', '.bz2', '.fz', '.xz')
+
+
+def collect(inputs, *, format=None, image=None, mosaic=None):  # noqa: A002
+    """
+    Find out what was given, and read the catalogue if it is one.
+
+    Parameters
+    ----------
+    inputs : list of str
+        Files, folders and patterns; or one catalogue.
+    format : str, optional
+        The format of the catalogue, as `astropy.table.Table.read` names it.
+        A FITS file without it is a catalogue if it holds no image.
+    image : str, optional
+        The column of image paths. A relative path that is not in the current
+        folder is taken to be in that of the catalogue.
+    mosaic : str, optional
+        The mosaic, if positions are asked for instead of paths.
+
+    Returns
+    -------
+    table : `~astropy.table.QTable`
+        The catalogue, or the column ``path`` of images.
+    images : list or None
+        One a row, `None` with a mosaic.
+
+    Raises
+    ------
+    `~galmorph.cli.outputs.RequestError`
+        If nothing is found, or a catalogue cannot be read or lacks the column.
+
+    Examples
+    --------
+    >>> from galmorph.cli.inputs import collect
+    >>> table, images = collect(['a.jpg', 'b.jpg'])
+    Traceback (most recent call last):
+    ...
+    galmorph.cli.outputs.RequestError: there is no file 'a.jpg'
+    """
+    catalogues = [path for path in inputs if format or _is_catalogue(path)]
+    if catalogues and len(inputs) > 1:
+        msg = f'give images or one catalogue, not {len(inputs)} files with {catalogues}'
+        raise RequestError(msg)
+    if not catalogues:
+        if image is not None or mosaic is not None:
+            msg = f'--image and --mosaic need a catalogue, and {inputs[0]!r} is none'
+            raise RequestError(msg)
+        paths = [found for path in inputs for found in _expand(path)]
+        return QTable({'path': np.array(paths, dtype='U')}), paths
+    table = _read(inputs[0], format)
+    try:
+        return table, _images(table, image, mosaic, Path(inputs[0]).parent)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+
+
+def _images(table, image, mosaic, folder):
+    from galmorph.inference.catalog import coordinates_of, iterate_table
+
+    if mosaic is not None:
+        if image is not None:
+            msg = 'give --image or --mosaic, not both'
+            raise ValueError(msg)
+        if not Path(mosaic).is_file():
+            msg = f'there is no file {mosaic!r} for --mosaic'
+            raise ValueError(msg)
+        coordinates_of(table)
+        return None
+    return [_beside(obj, folder) for obj, _ in iterate_table(table, image=image)]
+
+
+def _beside(obj, folder):
+    """A path as it is, or in the folder of the catalogue."""
+    if isinstance(obj, bytes):
+        obj = obj.decode()
+    if not isinstance(obj, str) or not obj.strip():
+        return obj
+    obj = str(obj)
+    inside = folder / obj
+    return str(inside) if not Path(obj).exists() and inside.exists() else obj
+
+
+def _expand(path):
+    if Path(path).is_dir():
+        found = sorted(str(p) for p in Path(path).iterdir() if _suffix(p) in
+                       (*_FITS, *_PICTURES) and p.is_file())  # fmt: skip
+        if not found:
+            msg = f'the folder {path!r} holds no FITS file and no picture'
+            raise RequestError(msg)
+        return found
+    if Path(path).exists():
+        return [path]
+    found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+    if not found:
+        what = 'file matches' if glob.has_magic(path) else 'file'
+        msg = (
+            f'there is no {what} {path!r}' if what == 'file' else f'no {what} {path!r}'
+        )
+        raise RequestError(msg)
+    return found
+
+
+def _suffix(path):
+    path = Path(path)
+    inner = path.with_suffix('') if path.suffix.lower() in _COMPRESSED else path
+    return inner.suffix.lower()
+
+
+def _is_catalogue(path):
+    if not Path(path).is_file():
+        return _suffix(path) in _TABLES and not glob.has_magic(str(path))
+    return _suffix(path) in _TABLES or (_suffix(path) in _FITS and _is_fits_table(path))
+
+
+def _is_fits_table(path):
+    from astropy.io import fits
+
+    try:
+        with fits.open(path) as hdus:
+            is_image = any(hdu.is_image and len(hdu.shape) > 1 for hdu in hdus)
+            has_table = any(
+                isinstance(h, (fits.BinTableHDU, fits.TableHDU)) for h in hdus
+            )
+    except Exception:
+        # A damaged image is for the reader of images to report.
+        return False
+    return has_table and not is_image
+
+
+def _read(path, format_):
+    try:
+        return QTable.read(path, format=format_)
+    except FileNotFoundError as error:
+        msg = f'there is no file {path!r}'
+        raise RequestError(msg) from error
+    except Exception as error:
+        # Each format has errors of its own.
+        msg = f'cannot read the catalogue {path!r}: {error}'
+        raise RequestError(msg) from error
+
+
+def parse_size(text, table):
+    """
+    Understand ``--size``: a column, or one value for all.
+
+    Parameters
+    ----------
+    text : str or None
+        What was given.
+    table : `~astropy.table.Table`
+        The rows.
+
+    Returns
+    -------
+    sizes : `~astropy.units.Quantity` or None
+        A value a row; NaN where it is unknown.
+
+    Raises
+    ------
+    `~galmorph.cli.outputs.RequestError`
+        If it is neither.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galmorph.cli.inputs import parse_size
+    >>> print(parse_size('3 arcsec', Table({'path': ['a.fits', 'b.fits']})))
+    [3. 3.] arcsec
+    """
+    from galmorph.inference.catalog import sizes_of
+
+    if text is None:
+        return None
+    size = text
+    if text not in table.colnames:
+        try:
+            size = u.Quantity(text)
+        except (TypeError, ValueError) as error:
+            msg = (
+                f'--size {text!r} is neither a column, of {table.colnames}, nor a '
+                "value such as '3 arcsec' or '12 pix'"
+            )
+            raise RequestError(msg) from error
+        if size.unit == u.dimensionless_unscaled:
+            msg = f"--size {text!r} needs a unit, such as '{text} arcsec'"
+            raise RequestError(msg)
+        size = np.full(len(table), size.value) * size.unit
+    try:
+        return sizes_of(table, size)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+
+
+def parse_names(text):
+    """
+    Split names at commas.
+
+    Parameters
+    ----------
+    text : str or None
+        What was given.
+
+    Returns
+    -------
+    names : list of str or None
+        The names.
+
+    Examples
+    --------
+    >>> from galmorph.cli.inputs import parse_names
+    >>> parse_names('g, r,i')
+    ['g', 'r', 'i']
+    """
+    if text is None:
+        return None
+    return [name.strip() for name in text.split(',') if name.strip()]
+
+
+def parse_hdu(text):
+    """
+    Understand ``--hdu``: a number, a name, or several with commas.
+
+    Parameters
+    ----------
+    text : str or None
+        What was given.
+
+    Returns
+    -------
+    hdu : int, str, list of these or None
+        As `~galmorph.images.read_image` takes it.
+
+    Examples
+    --------
+    >>> from galmorph.cli.inputs import parse_hdu
+    >>> parse_hdu('1'), parse_hdu('SCI'), parse_hdu('1,2')
+    (1, 'SCI', [1, 2])
+    """
+    names = parse_names(text)
+    if not names:
+        return None
+    names = [int(name) if name.lstrip('-').isdigit() else name for name in names]
+    return names[0] if len(names) == 1 else names
