@@ -109,8 +109,10 @@ def iterate_table(table, *, image=None, sizes=None):
     --------
     >>> from astropy.table import Table
     >>> from galmorph.inference.catalog import iterate_table
-    >>> list(iterate_table(Table({'path': ['a.fits', 'b.fits']})))
-    [('a.fits', None), ('b.fits', None)]
+    >>> for path, size in iterate_table(Table({'path': ['a.fits', 'b.fits']})):
+    ...     print(path, size)
+    a.fits None
+    b.fits None
     """
     column = table[image_column(table, image)]
     mask = np.broadcast_to(
