@@ -31,7 +31,9 @@ extensions.remove('sphinx.ext.inheritance_diagram')
 automodapi_inheritance_diagram = False
 extensions += [
     'sphinx_gallery.gen_gallery',
+    'command_help',
     'flag_table',
+    'mathml',
     'model_cards',
     'short_names',
     'tree_table',
@@ -88,6 +90,17 @@ sphinx_gallery_conf = {
 }
 
 html_title = f'galmorph {version}'
-html_theme_options |= {'logo': {'text': html_title}, 'navigation_with_keys': False}
-html_static_path = []
+html_theme_options |= {
+    'header_links_before_dropdown': 5,
+    'logo': {'text': html_title},
+    'navigation_with_keys': False,
+}
+html_static_path = ['_static']
+html_css_files = ['galmorph.css']
+html_math_renderer = 'mathml'
+# Pages without others below them need no navigation at their side.
+html_sidebars = {
+    name: []
+    for name in ('changes', 'comparison', 'development', 'getting_started', 'install')
+}
 htmlhelp_basename = 'galmorphdoc'

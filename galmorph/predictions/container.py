@@ -241,7 +241,7 @@ class MorphologyPredictions:
         Conditional probabilities, a masked array (n_galaxy, n_answers).
 
         Masked where the path probabilities are, and where the `relevance` of
-        the question is unknown or below `MIN_RELEVANCE`.
+        the question is unknown or below ``MIN_RELEVANCE``, 0.001.
         """
         mask = self.probabilities.mask | self._by_answer(self._undefined())
         values = self.schema.to_conditional(self._path)
