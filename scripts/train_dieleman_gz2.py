@@ -1,9 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Train ``dieleman.gz2`` on Galaxy Zoo 2, and measure it.
+Train ``dieleman.gz2`` on Galaxy Zoo 2.
 
-    python scripts/train_dieleman_gz2.py train DATA --run runs/dieleman_gz2
-    python scripts/train_dieleman_gz2.py evaluate DATA --run runs/dieleman_gz2
+    python scripts/train_dieleman_gz2.py DATA --run runs/dieleman_gz2
 
 DATA holds ``gz2/`` (frames, 424 or 212 px wide, and ``labels.csv``: vote
 fractions in Kaggle's columns, blank where unknown, and the class of Zhu et
@@ -336,7 +335,6 @@ def train(data_folder, run, steps, learning_rate, seed):
 def main():
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
-    parser.add_argument('action', choices=['train'])
     parser.add_argument('data', type=Path)
     parser.add_argument('--run', type=Path, default=Path('runs/dieleman_gz2'))
     parser.add_argument('--steps', type=int, default=4100)

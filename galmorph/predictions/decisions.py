@@ -182,5 +182,5 @@ def normalised_entropy(schema, path):
         logs = np.log(share, out=np.zeros_like(share), where=share > 0)
         # one answer leaves nothing to decide
         even = np.log(max(len(question.answers), 2))
-        entropy[:, i] = np.clip(-(share * logs).sum(1) / even, 0, 1)
+        entropy[:, i] = np.clip((share * -logs).sum(1) / even, 0, 1)
     return entropy

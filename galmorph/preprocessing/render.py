@@ -77,11 +77,13 @@ def resample(images, affines, size, *, antialias=0.0, n_points=1):
     """
     n_galaxy, n_view = affines.shape[:2]
     ny, nx = images.shape[-2:]
-    pixels = torch.arange(size, device=images.device, dtype=torch.float64)
+    # In double precision, so that large offsets cost nothing; Apple's devices
+    # have none.
+    dtype = torch.float32 if images.device.type == 'mps' else torch.float64
+    pixels = torch.arange(size, device=images.device, dtype=dtype)
     inside = (torch.arange(n_points, device=images.device) + 0.5) / n_points - 0.5
     points = (pixels[:, None] + antialias * inside).flatten()
-    matrix = affines.to(images.device, torch.float64)
-    # In double precision up to here, so that large offsets cost nothing.
+    matrix = affines.to(dtype).to(images.device)
     x = matrix[..., 0, 0, None, None] * points + (
         matrix[..., 0, 1, None, None] * points[:, None] + matrix[..., 0, 2, None, None]
     )
