@@ -200,7 +200,22 @@ def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
 
     Examples
     --------
-    See `galmorph.MorphologyClassifier.predict_table`.
+    >>> import numpy as np
+    >>> from astropy import units as u
+    >>> from astropy.coordinates import SkyCoord
+    >>> from astropy.wcs import WCS
+    >>> from galmorph import GalaxyImage, Recipe
+    >>> from galmorph.inference.catalog import iterate_mosaic, read_target
+    >>> wcs = WCS(naxis=2)
+    >>> wcs.wcs.ctype = 'RA---TAN', 'DEC--TAN'
+    >>> wcs.wcs.crval = 150, 2
+    >>> wcs.wcs.crpix = 101, 101
+    >>> wcs.wcs.cdelt = -1 / 3600, 1 / 3600
+    >>> mosaic = GalaxyImage(np.zeros((200, 200)), bands='r', wcs=wcs)
+    >>> rows = iterate_mosaic(
+    ...     mosaic, SkyCoord([150], [2], unit='deg'), Recipe(), sizes=[5] * u.arcsec)
+    >>> [read_target(row).shape2d for row in rows]
+    [(45, 45)]
     """
     mosaic = mosaic if isinstance(mosaic, Mosaic) else Mosaic(mosaic)
     if not mosaic.image.has_wcs:

@@ -66,7 +66,17 @@ def classify(
 
     Examples
     --------
-    See `galmorph.MorphologyClassifier`, which calls this.
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage, MorphologyClassifier
+    >>> from galmorph.inference.stream import classify
+    >>> classifier = MorphologyClassifier(device='cpu')
+    >>> pixels = np.random.default_rng(1).random((3, 64, 64))
+    >>> images = [GalaxyImage(pixels, is_picture=True)] * 2
+    >>> path, std, flags, reasons = classify(
+    ...     images, 2, classifier.engine, classifier.schema,
+    ...     transforms=np.eye(3)[np.newaxis])
+    >>> path.shape, std, flags.tolist(), reasons
+    ((2, 37), None, [8192, 8192], ['', ''])
     """
     if n_workers < 1:
         msg = f'n_workers must be at least 1, not {n_workers!r}'

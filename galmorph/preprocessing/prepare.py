@@ -52,6 +52,16 @@ class PreparedImage:
         What was assumed or is amiss.
     filled : float
         The part of the pixels that were missing and had to be filled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage, Recipe
+    >>> from galmorph.preprocessing.prepare import prepare
+    >>> pixels = np.random.default_rng(1).random((3, 212, 212))
+    >>> image = prepare(GalaxyImage(pixels, is_picture=True), Recipe())
+    >>> image.is_picture, image.filled, image.affines.shape
+    (True, 0.0, (1, 2, 3, 3))
     """
 
     pixels: np.ndarray
