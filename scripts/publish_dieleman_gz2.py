@@ -183,6 +183,10 @@ def main():
     card.to_file(target)
     if not options.no_test:
         metrics = measure(MorphologyClassifier(target), options.data, 'test')
+        turned = MorphologyClassifier(target, n_transforms=8)
+        turned = measure(turned, options.data, 'test')
+        for name in ('rmse17', 'rmse37'):
+            metrics[f'{name}_8_transforms'] = turned[name]
         dataclasses.replace(card, metrics=metrics).to_file(target)
         print(yaml.safe_dump(metrics, sort_keys=False))
 
