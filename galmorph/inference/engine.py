@@ -142,16 +142,18 @@ class Engine:
         for rows, n_points, is_picture in self._groups(images):
             pixels = np.stack([images[row].pixels for row in rows])
             pixels = torch.from_numpy(pixels).to(self.device)
-            scale = 255 if pixels.dtype == torch.uint8 else 1
             affines = np.stack([images[row].affines for row in rows])
             affines = torch.from_numpy(affines.reshape(len(rows), -1, 3, 3))
             rendered = resample(
-                pixels.float().div_(scale),
+                pixels.float(),
                 affines,
                 size,
                 antialias=recipe.antialias,
                 n_points=n_points,
             )
+            if pixels.dtype == torch.uint8:
+                # After the resample, which leaves far fewer pixels.
+                rendered /= 255
             views[rows] = rendered if is_picture else self._stretch(rendered)
         if any(recipe.mean) or set(recipe.std) != {1.0}:
             mean = views.new_tensor(recipe.mean)[:, None, None]
