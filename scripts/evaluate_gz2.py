@@ -24,6 +24,12 @@ from galmorph import MorphologyClassifier
 SEVENTEEN = ('smooth_or_features', 'edgeon', 'odd', 'rounded', 'odd_feature')
 
 
+def seventeen_answers(schema):
+    """Indices of the answers that are known for every galaxy with votes."""
+    answers = np.arange(schema.n_answers)
+    return np.concatenate([answers[schema.question(q).slice] for q in SEVENTEEN])
+
+
 def read_labels(data, schema, split):
     """Pictures and known path probabilities of a split."""
     table = Table.read(data / 'gz2' / 'labels.csv')
@@ -59,9 +65,7 @@ def measure(classifier, data, split):
     path = classifier.classify_table(table).probabilities.data
     errors = path - target
     is_complete = np.isfinite(target).all(1)
-    columns = np.concatenate(
-        [np.arange(schema.n_answers)[schema.question(q).slice] for q in SEVENTEEN]
-    )
+    columns = seventeen_answers(schema)
     questions = {}
     for question in schema.questions:
         result = pooled(errors[:, question.slice])

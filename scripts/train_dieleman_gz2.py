@@ -33,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from evaluate_gz2 import seventeen_answers
 from PIL import Image
 
 from galmorph.networks import create_network
@@ -196,19 +197,16 @@ def initialise(network):
         torch.nn.init.constant_(module.bias, 0.01)
 
 
-def predict(network, data, indices, transforms):
-    """Mean prediction over affines of the frame, shape (n, 37)."""
+def predict(network, data, indices):
+    """Predictions without augmentation, shape (n, 37)."""
     network.eval()
-    total = []
+    path = []
     with torch.inference_mode():
         for batch in np.array_split(indices, max(1, len(indices) // 64)):
-            paths = []
-            for transform in transforms:
-                affines = np.broadcast_to(transform, (len(batch), 3, 3))
-                paths.append(network(render(data, batch, affines)))
-            total.append(torch.stack(paths).mean(0))
+            affines = np.broadcast_to(np.eye(3), (len(batch), 3, 3))
+            path.append(network(render(data, batch, affines)))
     network.train()
-    return torch.cat(total).numpy()
+    return torch.cat(path).numpy()
 
 
 def rmse(path, target):
@@ -217,32 +215,13 @@ def rmse(path, target):
     return float(np.sqrt(np.mean((path - target)[known] ** 2)))
 
 
-def subsets(data):
-    """Rows with the 17 answers, and with all 37, of the Galaxy Zoo frames."""
-    known = np.isfinite(data['targets'])
-    frames = ~data['stripe']
+def scores(path, target):
+    """The pooled errors of the 17 answers, and of all 37 where they are known."""
+    columns = seventeen_answers(TREE)
+    is_complete = np.isfinite(target).all(1)
     return {
-        'rmse17': np.flatnonzero(frames & known[:, 0]),
-        'rmse37': np.flatnonzero(frames & known.all(1)),
-    }
-
-
-def scores(path, data, indices):
-    """The two pooled errors of predictions for ``indices``."""
-    seventeen = [
-        q.slice
-        for q in TREE.questions
-        if q.name in ('smooth_or_features', 'edgeon', 'odd', 'rounded', 'odd_feature')
-    ]
-    columns = np.r_[tuple(np.arange(37)[s] for s in seventeen)]
-    position = {row: k for k, row in enumerate(indices)}
-    groups = {n: [position[i] for i in r] for n, r in subsets(data).items()}
-    target = data['targets'][indices]
-    return {
-        'rmse17': rmse(
-            path[groups['rmse17']][:, columns], target[groups['rmse17']][:, columns]
-        ),
-        'rmse37': rmse(path[groups['rmse37']], target[groups['rmse37']]),
+        'rmse17': rmse(path[:, columns], target[:, columns]),
+        'rmse37': rmse(path[is_complete], target[is_complete]),
     }
 
 
@@ -316,7 +295,7 @@ def train(data_folder, run, steps, learning_rate, seed):
                 flush=True,
             )
         if (step + 1) % 250 == 0 or step + 1 == steps:
-            result = scores(predict(average, valid, check, [np.eye(3)]), valid, check)
+            result = scores(predict(average, valid, check), valid['targets'][check])
             result |= {'step': step + 1, 'loss': float(np.mean(losses[-250:]))}
             print(result, flush=True)
             with (run / 'log.jsonl').open('a') as file:

@@ -205,7 +205,6 @@ def parse_size(text, table):
         if size.unit == u.dimensionless_unscaled:
             msg = f"--size {text!r} needs a unit, such as '{text} arcsec'"
             raise RequestError(msg)
-        size = np.full(len(table), size.value) * size.unit
     try:
         return sizes_of(table, size)
     except ValueError as error:

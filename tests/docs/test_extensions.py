@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tests of the directives and references that the documentation adds to Sphinx."""
 
-import importlib.util
 import types
 from pathlib import Path
 
@@ -9,17 +8,14 @@ import pytest
 
 import galmorph
 from galmorph import load_schema
+from tests.helpers.modules import load_file
 
 DOCS = Path(__file__).parents[2] / 'docs'
 
 
 def load(name):
     pytest.importorskip('docutils')
-    path = DOCS / '_ext' / f'{name}.py'
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(f'docs/_ext/{name}.py')
 
 
 class TestTreeTable:

@@ -2,21 +2,17 @@
 """Tests of the inventories that let the documentation build without a network."""
 
 import builtins
-import importlib.util
 import pathlib
 import zlib
 
 import pytest
 
-SOURCE = pathlib.Path(__file__).parents[2] / 'docs' / 'make_inventories.py'
+from tests.helpers.modules import load_file
 
 
 @pytest.fixture(scope='module')
 def make_inventories():
-    spec = importlib.util.spec_from_file_location('make_inventories', SOURCE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file('docs/make_inventories.py')
 
 
 class TestNamesOf:

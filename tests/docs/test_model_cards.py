@@ -1,23 +1,17 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tests of the pages that the documentation makes from the cards."""
 
-import importlib.util
 import types
-from pathlib import Path
 
 import pytest
 
 from galmorph import list_weights, load_card, load_schema
-
-SOURCE = Path(__file__).parents[2] / 'docs' / '_ext' / 'model_cards.py'
+from tests.helpers.modules import load_file
 
 
 @pytest.fixture(scope='module')
 def model_cards():
-    spec = importlib.util.spec_from_file_location('model_cards', SOURCE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file('docs/_ext/model_cards.py')
 
 
 class TestPage:

@@ -1,9 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tests of the training script of ``dieleman.gz2``."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,17 +9,14 @@ from scipy.stats import norm
 
 from galmorph.preprocessing import geometry
 from galmorph.schemas import load_schema
+from tests.helpers.modules import load_file
 
-SCRIPT = Path(__file__).parents[2] / 'scripts' / 'train_dieleman_gz2.py'
 TREE = load_schema('gz2')
 
 
 @pytest.fixture(scope='module')
 def script():
-    spec = importlib.util.spec_from_file_location('train_dieleman_gz2', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file('scripts/train_dieleman_gz2.py')
 
 
 def one_row(column, value):
