@@ -7,7 +7,10 @@ __all__ = ['create_network', 'list_networks', 'register_network']
 
 # Where each network of the package lives: its module is imported, and torch
 # with it, only when the network is asked for.
-_BUILTIN = {'dieleman': 'galmorph.networks.dieleman:Dieleman'}
+_BUILTIN = {
+    'compact': 'galmorph.networks.compact:compact',
+    'dieleman': 'galmorph.networks.dieleman:Dieleman',
+}
 _registered = {}
 
 
