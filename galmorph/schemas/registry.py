@@ -1,11 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The decision trees that come with the package, one JSON file each."""
+"""The schemas that come with the package, one JSON file each."""
 
 import functools
 import json
 from pathlib import Path
 
 from galmorph.exceptions import SchemaError
+from galmorph.schemas.attributes import AttributeSchema
 from galmorph.schemas.tree import DecisionTree
 
 __all__ = ['list_schemas', 'load_schema']
@@ -15,7 +16,7 @@ _FOLDER = Path(__file__).parent
 
 def list_schemas():
     """
-    List the decision trees that come with the package.
+    List the decision trees and attribute lists that come with the package.
 
     Returns
     -------
@@ -34,7 +35,7 @@ def list_schemas():
 @functools.cache
 def load_schema(name):
     """
-    Load a decision tree that comes with the package.
+    Load a decision tree or a list of attributes that comes with the package.
 
     Parameters
     ----------
@@ -43,22 +44,27 @@ def load_schema(name):
 
     Returns
     -------
-    tree : `DecisionTree`
-        The tree.
+    schema : `DecisionTree` or `AttributeSchema`
+        The questions and answers; or, for 'efigi', the attributes. Its
+        ``kind`` is 'tree' or 'attributes'.
 
     Raises
     ------
     `~galmorph.exceptions.SchemaError`
-        If there is no tree of that name.
+        If there is no schema of that name.
 
     Examples
     --------
     >>> from galmorph import load_schema
     >>> load_schema('gz2').title
     'Galaxy Zoo 2'
+    >>> load_schema('efigi').kind
+    'attributes'
     """
     path = _FOLDER / f'{name}.json'
     if name not in list_schemas():
-        msg = f'there is no decision tree {name!r}; choose from {list_schemas()}'
+        msg = f'there is no schema {name!r}; choose from {list_schemas()}'
         raise SchemaError(msg)
-    return DecisionTree.from_dict(json.loads(path.read_text(encoding='utf-8')))
+    description = json.loads(path.read_text(encoding='utf-8'))
+    kinds = {'tree': DecisionTree, 'attributes': AttributeSchema}
+    return kinds[description.get('kind', 'tree')].from_dict(description)

@@ -118,6 +118,9 @@ class DecisionTree:
         Partitions of the tree into exclusive classes, the finest first.
         Each maps a class name to the ``column`` of the answer whose path
         probability is that of the class.
+    mappings : dict, optional
+        How the answers follow from those of other trees, by the name of the
+        tree, as `map_answers` reads it.
 
     Raises
     ------
@@ -136,13 +139,27 @@ class DecisionTree:
     'Is there a sign of a bar feature through the centre of the galaxy?'
     """
 
-    def __init__(self, name, title, questions, *, reference='', source='', classes=()):
+    kind = 'tree'
+    """Tells this from a list of attributes, whose ``kind`` is "attributes"."""
+
+    def __init__(
+        self,
+        name,
+        title,
+        questions,
+        *,
+        reference='',
+        source='',
+        classes=(),
+        mappings=None,
+    ):
         self.name = name
         self.title = title
         self.questions = tuple(questions)
         self.reference = reference
         self.source = source
         self.classes = tuple(dict(partition) for partition in classes)
+        self.mappings = dict(mappings or {})
         self._check()
 
     def __repr__(self):
@@ -190,6 +207,16 @@ class DecisionTree:
     def n_answers(self):
         """The number of answers."""
         return self.questions[-1].stop if self.questions else 0
+
+    @property
+    def names(self):
+        """What may be asked for by name: the questions."""
+        return tuple(question.name for question in self.questions)
+
+    @property
+    def counts(self):
+        """How many answers each of `names` has."""
+        return tuple(len(question.answers) for question in self.questions)
 
     @property
     def columns(self):
@@ -388,6 +415,7 @@ class DecisionTree:
             'source': self.source,
             'questions': questions,
             'classes': [dict(partition) for partition in self.classes],
+            **({'mappings': dict(self.mappings)} if self.mappings else {}),
         }
 
     @classmethod
@@ -441,6 +469,7 @@ class DecisionTree:
                 reference=description.get('reference', ''),
                 source=description.get('source', ''),
                 classes=description.get('classes', ()),
+                mappings=description.get('mappings'),
             )
         except (KeyError, TypeError) as error:
             msg = f'the description of a decision tree is not valid: {error}'
