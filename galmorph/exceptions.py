@@ -9,6 +9,8 @@ __all__ = [
     'GalmorphError',
     'GalmorphWarning',
     'ImageError',
+    'LabelError',
+    'RecipeError',
     'SchemaError',
     'WeightsError',
 ]
@@ -41,6 +43,32 @@ class ImageError(GalmorphError, ValueError):
     def __reduce__(self):
         # errors reach the main process pickled when a worker raises them
         return functools.partial(type(self), flag=self.flag), self.args, self.__dict__
+
+
+class RecipeError(GalmorphError, ValueError):
+    """A training recipe with an unknown key, or a value that has no meaning."""
+
+
+class LabelError(GalmorphError, ValueError):
+    """
+    Labels that cannot be trained with.
+
+    All that is wrong with a table is reported at once.
+
+    Parameters
+    ----------
+    rows : sequence of int
+        The rows concerned, counted from 0; none where a column is amiss.
+    text : str
+        What is wrong, with the columns, the offending values and the way out.
+    """
+
+    def __init__(self, rows, text):
+        super().__init__(text)
+        self.rows = tuple(int(row) for row in rows)
+
+    def __reduce__(self):
+        return type(self), (self.rows, str(self)), self.__dict__
 
 
 class SchemaError(GalmorphError, ValueError):

@@ -12,6 +12,7 @@ from galmorph.exceptions import (
     GalmorphError,
     GalmorphWarning,
     ImageError,
+    LabelError,
     SchemaError,
     WeightsError,
 )
@@ -19,11 +20,13 @@ from galmorph.flags import MorphologyFlag
 
 
 class TestHierarchy:
-    @pytest.mark.parametrize('error', [ImageError, SchemaError, WeightsError])
+    @pytest.mark.parametrize(
+        'error', [ImageError, LabelError, SchemaError, WeightsError]
+    )
     def test_one_except_clause_catches_all(self, error):
         assert issubclass(error, GalmorphError)
 
-    @pytest.mark.parametrize('error', [ImageError, SchemaError])
+    @pytest.mark.parametrize('error', [ImageError, LabelError, SchemaError])
     def test_wrong_values_are_value_errors(self, error):
         assert issubclass(error, ValueError)
 

@@ -5,11 +5,20 @@ import importlib
 
 # As in galmorph itself: lightning is loaded by what needs it.
 _HOMES = {
+    'Augmentation': 'galmorph.training.augmentation',
+    'Labels': 'galmorph.training.labels',
     'create_loss': 'galmorph.training.losses',
     'list_losses': 'galmorph.training.losses',
+    'read_labels': 'galmorph.training.labels',
 }
 
-__all__ = ['create_loss', 'list_losses']
+__all__ = [
+    'Augmentation',
+    'Labels',
+    'create_loss',
+    'list_losses',
+    'read_labels',
+]
 
 
 def __getattr__(name):

@@ -1,0 +1,169 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The columns of a label table, and all that can be wrong with them."""
+
+import re
+
+import numpy as np
+
+from galmorph.exceptions import LabelError
+
+__all__ = []
+
+# Names of Galaxy Zoo 2 columns in Kaggle's tables.
+_KAGGLE = re.compile(r'Class\d+\.\d+')
+
+# Rows and problems that a message names before it counts the others.
+_MAX_ROWS, _MAX_PROBLEMS = 10, 12
+
+
+class Problems:
+    """What is wrong with a table, gathered."""
+
+    def __init__(self):
+        self.texts, self.rows = [], set()
+
+    def add(self, column, text, is_bad, values=None):
+        """Note the rows where ``is_bad`` holds, if there are any."""
+        rows = np.flatnonzero(is_bad)
+        if not len(rows):
+            return
+        self.rows.update(rows.tolist())
+        shown = ', '.join(map(str, rows[:_MAX_ROWS].tolist()))
+        if len(rows) > _MAX_ROWS:
+            shown += f' and {len(rows) - _MAX_ROWS} more'
+        where = f'row {shown}' if len(rows) == 1 else f'rows {shown}'
+        value = '' if values is None else f' ({_shown(values[rows[0]])})'
+        self.texts.append(f'column {column!r}: {text} in {where}{value}')
+
+    def raise_any(self):
+        """Raise them all in one error."""
+        if not self.texts:
+            return
+        texts = self.texts[:_MAX_PROBLEMS]
+        if len(self.texts) > _MAX_PROBLEMS:
+            texts.append(f'and {len(self.texts) - _MAX_PROBLEMS} more problems')
+        text = '\n'.join(['the labels cannot be used:', *texts])
+        raise LabelError(sorted(self.rows), text)
+
+
+def _shown(value):
+    return f'{value:.6g}' if isinstance(value, (float, np.floating)) else str(value)
+
+
+def choose_columns(table, schema, columns, problems):
+    """Choose the column of each answer, None where there is none."""
+    known = list(schema.columns)
+    source = list(schema.source_columns)
+    if columns is None:
+        n_found = [len(set(table.colnames) & set(names)) for names in (known, source)]
+        names = source if n_found[1] > n_found[0] else known
+        _check_default(table, schema, names, n_found, problems)
+        return [name if name in table.colnames else None for name in names]
+    if isinstance(columns, dict):
+        names = [None] * len(known)
+        for answer, column in columns.items():
+            if answer not in known and answer not in source:
+                text = f'answer {answer!r}: unknown to {schema.name!r}, which has '
+                problems.texts.append(text + ', '.join(source))
+                continue
+            index = (known if answer in known else source).index(answer)
+            names[index] = column
+    else:
+        names = [columns] if isinstance(columns, str) else list(columns)
+        if len(names) != len(known):
+            msg = (
+                f'columns must name {len(known)} columns, one an answer of '
+                f'{schema.name!r}, not {len(names)}; give a dict for some of them'
+            )
+            raise ValueError(msg)
+    for name in names:
+        if name is not None and name not in table.colnames:
+            problems.texts.append(f'column {name!r}: the table has none of that name')
+    return names
+
+
+def _check_default(table, schema, names, n_found, problems):
+    if not any(n_found):
+        problems.texts.append(
+            f'the table has no column of {schema.name!r}, such as {names[0]!r}; '
+            f'name them with columns=; it has {", ".join(table.colnames)}'
+        )
+        return
+    for start, stop, _ in schema.structure:
+        missing = [name for name in names[start:stop] if name not in table.colnames]
+        if 0 < len(missing) < stop - start:
+            problems.texts.append(
+                f'column {missing[0]!r}: missing, though other answers of its '
+                'question are there'
+            )
+    if any(map(_KAGGLE.fullmatch, names)):
+        for name in table.colnames:
+            if _KAGGLE.fullmatch(name) and name not in names:
+                text = f'column {name!r}: no answer of {schema.name!r}'
+                problems.texts.append(text)
+
+
+def stack_columns(table, names, problems):
+    """Read the columns as float32, shape (n, n_answers), NaN where unknown."""
+    values = np.full((len(table), len(names)), np.nan, np.float32)
+    for index, name in enumerate(names):
+        if name is not None:
+            values[:, index] = _numbers(table[name], name, problems)
+    return values
+
+
+def _numbers(column, name, problems):
+    mask = np.broadcast_to(getattr(column, 'mask', False), len(column))
+    array = np.asarray(getattr(column, 'unmasked', column))
+    if array.dtype.kind in 'biuf':
+        values = array.astype(np.float64)
+    else:
+        values, wrong = np.full(len(array), np.nan), np.zeros(len(array), bool)
+        for row, value in enumerate(array):
+            text = '' if value is None else str(value).strip()
+            if mask[row] or not text:
+                continue
+            try:
+                values[row] = float(text)
+            except ValueError:
+                wrong[row] = True
+        problems.add(name, 'not a number', wrong, array)
+    values[mask] = np.nan
+    problems.add(name, 'not finite', np.isinf(values), values)
+    return values
+
+
+def check_fractions(values, names, problems):
+    """Note fractions outside [0, 1]."""
+    bad = (values < -1e-5) | (values > 1 + 1e-5)
+    for index, name in enumerate(names):
+        problems.add(name, 'not in [0, 1]', bad[:, index], values[:, index])
+
+
+def check_counts(values, names, problems):
+    """Note what is no number of votes."""
+    known = np.isfinite(values)
+    with np.errstate(invalid='ignore'):
+        broken = known & (values != np.round(values))
+    for index, name in enumerate(names):
+        column = values[:, index]
+        problems.add(name, 'a negative number of votes', column < 0, column)
+        problems.add(name, 'not a whole number of votes', broken[:, index], column)
+
+
+def check_sums(values, schema, tolerance, problems, *, is_path):
+    """Note path fractions that miss their parent, conditional ones 1 and 0."""
+    for question in schema.questions:
+        total = values[:, question.slice].sum(1)
+        wanted = np.ones(len(values), np.float32)
+        if is_path and question.parent is not None:
+            wanted = values[:, question.parent]
+        bad = np.abs(total - wanted) > tolerance
+        if not is_path:
+            bad &= np.abs(total) > tolerance
+        # An impossible value has been reported already.
+        bad &= ~((values < -1e-5) | (values > 1 + 1e-5)).any(1)
+        first = schema.source_columns[question.start]
+        last = schema.source_columns[question.stop - 1]
+        whole = '1' if not is_path or question.parent is None else 'their parent'
+        problems.add(f'{first} to {last}', f'do not sum to {whole}', bad, total)
