@@ -88,8 +88,17 @@ ROOMS = {
         modules_in_functions=(('weights.storage', ('numpy', 'torch')),),
     ),
     'training': Room(
-        galmorph=(*GROUND, 'images', 'networks', 'preprocessing', 'schemas', 'weights'),
-        outside=('astropy', 'lightning', 'numpy', 'torch', 'torchmetrics'),
+        galmorph=(
+            *GROUND,
+            'images',
+            'inference',
+            'networks',
+            'preprocessing',
+            'schemas',
+            'weights',
+        ),
+        outside=('astropy', 'lightning', 'numpy', 'torch', 'torchmetrics', 'yaml'),
+        in_functions=('tqdm',),
     ),
     'inference': Room(
         galmorph=(

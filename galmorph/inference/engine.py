@@ -9,8 +9,7 @@ import torch
 from galmorph.exceptions import WeightsError
 from galmorph.inference.devices import choose_device, choose_dtype
 from galmorph.networks import create_network
-from galmorph.preprocessing.render import oversampling, resample
-from galmorph.preprocessing.stretch import get_stretch
+from galmorph.preprocessing.render import render, stack_images
 from galmorph.weights import load_weights, weights_path
 
 __all__ = ['Engine', 'load_network']
@@ -69,7 +68,6 @@ class Engine:
         if self.batch_size < 1:
             msg = f'batch_size must be at least 1, not {batch_size!r}'
             raise ValueError(msg)
-        self._stretch = get_stretch(recipe.stretch)
         self.network = network.eval().to(
             self.device, self.dtype, memory_format=torch.channels_last
         )
@@ -135,40 +133,8 @@ class Engine:
             Shape (n, n_transform, n_view, n_channel, size, size), float32, on
             the device.
         """
-        recipe, size = self.recipe, self.recipe.output_size
-        n_transform, n_view = images[0].affines.shape[:2]
-        shape = (len(images), n_transform * n_view, len(recipe.bands), size, size)
-        views = torch.empty(shape, device=self.device)
-        for rows, n_points, is_picture in self._groups(images):
-            pixels = np.stack([images[row].pixels for row in rows])
-            pixels = torch.from_numpy(pixels).to(self.device)
-            affines = np.stack([images[row].affines for row in rows])
-            affines = torch.from_numpy(affines.reshape(len(rows), -1, 3, 3))
-            rendered = resample(
-                pixels.float(),
-                affines,
-                size,
-                antialias=recipe.antialias,
-                n_points=n_points,
-            )
-            if pixels.dtype == torch.uint8:
-                # After the resample, which leaves far fewer pixels.
-                rendered /= 255
-            views[rows] = rendered if is_picture else self._stretch(rendered)
-        if any(recipe.mean) or set(recipe.std) != {1.0}:
-            mean = views.new_tensor(recipe.mean)[:, None, None]
-            views = (views - mean) / views.new_tensor(recipe.std)[:, None, None]
-        return views.unflatten(1, (n_transform, n_view))
-
-    def _groups(self, images):
-        """Rows that can be resampled in one call."""
-        groups = {}
-        for row, image in enumerate(images):
-            n_points = oversampling(image.affines, self.recipe.antialias)
-            kind = (image.pixels.shape, image.pixels.dtype, n_points, image.is_picture)
-            groups.setdefault(kind, []).append(row)
-        for (_, _, n_points, is_picture), rows in groups.items():
-            yield rows, n_points, is_picture
+        batch = stack_images(images, self.recipe).to(self.device)
+        return render(batch, self.recipe)
 
 
 def load_network(card, schema):

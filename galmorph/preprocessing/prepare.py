@@ -71,7 +71,7 @@ class PreparedImage:
     filled: float = 0.0
 
 
-def prepare(image, recipe, transforms=None):
+def prepare(image, recipe, transforms=None, *, reach=None):
     """
     Prepare an image as a recipe asks.
 
@@ -88,6 +88,9 @@ def prepare(image, recipe, transforms=None):
     transforms : `~numpy.ndarray`, shape (n_transform, 3, 3), optional
         Affines of the frame for test-time averaging. The identity alone by
         default.
+    reach : `~numpy.ndarray`, shape (n, 3, 3), optional
+        Further affines of the frame for which the pixels must do, such as
+        those that bound an augmentation.
 
     Returns
     -------
@@ -117,6 +120,9 @@ def prepare(image, recipe, transforms=None):
         transforms = np.eye(3)[None]
     affines = to_pixels @ transforms[:, None] @ recipe.output_to_frame
     box, outside = _field(affines, recipe, image.shape2d)
+    if reach is not None:
+        beyond = to_pixels @ reach[:, None] @ recipe.output_to_frame
+        box, _ = _field(np.concatenate([affines, beyond]), recipe, image.shape2d)
     if outside > _MAX_OUTSIDE:
         flags |= MorphologyFlag.EDGE
     x_start, x_stop, y_start, y_stop = box

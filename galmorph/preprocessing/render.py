@@ -1,12 +1,186 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The one resample: from source pixels to the input of a network, in batches."""
 
+import dataclasses
 import math
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-__all__ = ['oversampling', 'resample']
+from galmorph.preprocessing.stretch import get_stretch
+
+__all__ = ['ImageBatch', 'oversampling', 'render', 'resample', 'stack_images']
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageBatch:
+    """
+    Prepared images on a device, those that are resampled together in one array.
+
+    Parameters
+    ----------
+    groups : tuple of tuple
+        (rows, pixels, affines, n_points, is_picture) of images of one shape
+        and type.
+    shape : tuple of int
+        (n, n_transform, n_view).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage, Recipe
+    >>> from galmorph.preprocessing.prepare import prepare
+    >>> from galmorph.preprocessing.render import render, stack_images
+    >>> pixels = np.random.default_rng(1).random((3, 100, 100))
+    >>> image = prepare(GalaxyImage(pixels, is_picture=True), Recipe())
+    >>> batch = stack_images([image, image], Recipe()).to('cpu')
+    >>> len(batch), render(batch, Recipe()).shape
+    (2, torch.Size([2, 1, 2, 3, 69, 69]))
+    """
+
+    groups: tuple
+    shape: tuple[int, int, int]
+
+    def __len__(self):
+        return self.shape[0]
+
+    def to(self, device, **kwargs):
+        """
+        Move the pixels.
+
+        Parameters
+        ----------
+        device : str or `torch.device`
+            Where to.
+        **kwargs
+            Passed to `torch.Tensor.to`.
+
+        Returns
+        -------
+        batch : `ImageBatch`
+            The images there.
+        """
+        groups = tuple(
+            (rows, pixels.to(device, **kwargs), *rest)
+            for rows, pixels, *rest in self.groups
+        )
+        return dataclasses.replace(self, groups=groups)
+
+    def pin_memory(self):
+        """
+        Keep the pixels where a GPU fetches them faster.
+
+        Returns
+        -------
+        batch : `ImageBatch`
+            The images there.
+        """
+        groups = tuple(
+            (rows, pixels.pin_memory(), *rest) for rows, pixels, *rest in self.groups
+        )
+        return dataclasses.replace(self, groups=groups)
+
+
+def stack_images(images, recipe):
+    """
+    Put prepared images together, as `render` takes them.
+
+    Parameters
+    ----------
+    images : sequence of `~galmorph.preprocessing.prepare.PreparedImage`
+        Images of any shapes, all with the same number of transforms; at least
+        one.
+    recipe : `~galmorph.preprocessing.recipe.Recipe`
+        What they were prepared for.
+
+    Returns
+    -------
+    batch : `ImageBatch`
+        The images, on the CPU.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage, Recipe
+    >>> from galmorph.preprocessing.prepare import prepare
+    >>> from galmorph.preprocessing.render import stack_images
+    >>> pixels = np.random.default_rng(1).random((3, 100, 100))
+    >>> image = prepare(GalaxyImage(pixels, is_picture=True), Recipe())
+    >>> len(stack_images([image], Recipe()))
+    1
+    """
+    groups = {}
+    for row, image in enumerate(images):
+        n_points = oversampling(image.affines, recipe.antialias)
+        kind = (image.pixels.shape, image.pixels.dtype, n_points, image.is_picture)
+        groups.setdefault(kind, []).append(row)
+    parts = []
+    for (*_, n_points, is_picture), rows in groups.items():
+        pixels = torch.from_numpy(np.stack([images[row].pixels for row in rows]))
+        affines = np.stack([images[row].affines for row in rows])
+        affines = torch.from_numpy(affines.reshape(len(rows), -1, 3, 3))
+        parts.append((rows, pixels, affines, n_points, is_picture))
+    return ImageBatch(tuple(parts), (len(images), *images[0].affines.shape[:2]))
+
+
+def render(batch, recipe, *, adjust=None):
+    """
+    Render images into the input of a network: one resample, one stretch.
+
+    Parameters
+    ----------
+    batch : `ImageBatch`
+        The images, on the device that does the work.
+    recipe : `~galmorph.preprocessing.recipe.Recipe`
+        What the network sees.
+    adjust : callable, optional
+        What changes the colours, in [0, 1], before the mean of the recipe is
+        subtracted: from and to the shape (n, n_transform × n_view, n_channel,
+        size, size).
+
+    Returns
+    -------
+    views : `torch.Tensor`
+        Shape (n, n_transform, n_view, n_channel, size, size), float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage, Recipe
+    >>> from galmorph.preprocessing.prepare import prepare
+    >>> from galmorph.preprocessing.render import render, stack_images
+    >>> pixels = np.random.default_rng(1).random((3, 100, 100))
+    >>> image = prepare(GalaxyImage(pixels, is_picture=True), Recipe())
+    >>> views = render(stack_images([image], Recipe()), Recipe())
+    >>> views.shape, bool((views >= 0).all() and (views <= 1).all())
+    (torch.Size([1, 1, 2, 3, 69, 69]), True)
+    """
+    n, n_transform, n_view = batch.shape
+    size = recipe.output_size
+    stretch = get_stretch(recipe.stretch)
+    views = torch.empty(
+        (n, n_transform * n_view, len(recipe.bands), size, size),
+        device=batch.groups[0][1].device,
+    )
+    for rows, pixels, affines, n_points, is_picture in batch.groups:
+        rendered = resample(
+            pixels.float(),
+            affines,
+            size,
+            antialias=recipe.antialias,
+            n_points=n_points,
+        )
+        if pixels.dtype == torch.uint8:
+            # After the resample, which leaves far fewer pixels.
+            rendered /= 255
+        views[rows] = rendered if is_picture else stretch(rendered)
+    if adjust is not None:
+        views = adjust(views)
+    if any(recipe.mean) or set(recipe.std) != {1.0}:
+        mean = views.new_tensor(recipe.mean)[:, None, None]
+        views = (views - mean) / views.new_tensor(recipe.std)[:, None, None]
+    return views.unflatten(1, (n_transform, n_view))
 
 
 def oversampling(affines, antialias):

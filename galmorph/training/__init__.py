@@ -6,7 +6,10 @@ import importlib
 # As in galmorph itself: lightning is loaded by what needs it.
 _HOMES = {
     'Augmentation': 'galmorph.training.augmentation',
+    'GalaxyDataset': 'galmorph.training.datasets',
     'Labels': 'galmorph.training.labels',
+    'PixelCache': 'galmorph.training.cache',
+    'build_cache': 'galmorph.training.cache',
     'create_loss': 'galmorph.training.losses',
     'list_losses': 'galmorph.training.losses',
     'read_labels': 'galmorph.training.labels',
@@ -14,7 +17,10 @@ _HOMES = {
 
 __all__ = [
     'Augmentation',
+    'GalaxyDataset',
     'Labels',
+    'PixelCache',
+    'build_cache',
     'create_loss',
     'list_losses',
     'read_labels',

@@ -18,8 +18,8 @@ from PIL import Image
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag as F
 from galmorph.images import GalaxyImage, read_image
-from galmorph.inference import engine as engine_module
 from galmorph.inference.engine import Engine
+from galmorph.preprocessing import render as render_module
 from galmorph.preprocessing.prepare import measure_image, prepare
 from galmorph.preprocessing.recipe import Recipe
 from tests.helpers.fits import make_hdu, make_wcs
@@ -309,8 +309,8 @@ class TestGeometry:
             calls.append((len(pixels), affines.shape[1]))
             return engine_resample(pixels, affines, *args, **options)
 
-        engine_resample = engine_module.resample
-        monkeypatch.setattr(engine_module, 'resample', counted)
+        engine_resample = render_module.resample
+        monkeypatch.setattr(render_module, 'resample', counted)
         engine = Engine(Ones(), RECIPE, device='cpu')
         turns = np.stack([np.eye(3), np.diag([-1.0, 1, 1])])
         images = [stamp(n) for n in (424, 212, 424, 424)]
