@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from galmorph.networks.heads import DivisiveTreeHead
+from galmorph.networks.heads import create_head
 from galmorph.networks.layers import ConvUntied, Maxout
 
 __all__ = ['Dieleman', 'extract_parts']
@@ -61,7 +61,9 @@ class Dieleman(nn.Module):
     flipped, each cut into four corners turned towards the centre. All parts
     go through the same convolutions; their features meet in two maxout
     layers. Convolutions have a bias of their own at every position, as in
-    the authors' code, and dropout acts on the inputs of the dense layers.
+    the authors' code, and dropout acts on the inputs of the dense layers. The
+    options of the seventeen networks that won together are in
+    `~galmorph.networks.ensemble.dieleman_ensemble`.
 
     Parameters
     ----------
@@ -78,10 +80,17 @@ class Dieleman(nn.Module):
         by 2 follows the first, the second and the fourth.
     dense : sequence of int, optional
         Linear units of the dense layers; maxout over pairs halves them.
+    shared : int, optional
+        Linear units of a dense layer before those, which each part goes
+        through alone. By default there is none.
+    activation : str, optional
+        'maxout' over pairs of units, or 'relu', of the dense layers.
     untied_biases : bool, optional
         A bias a position in the convolutions; else one a feature map.
     dropout : float, optional
         Share of the inputs of the dense layers that training drops.
+    head, head_options : optional
+        As in `~galmorph.networks.model.TrunkNetwork`.
 
     Raises
     ------
@@ -102,7 +111,7 @@ class Dieleman(nn.Module):
     _conv_std = (0.01, 0.01, 0.01, 0.1)
     _conv_bias = 0.1
     _dense_std, _dense_bias = 0.001, 0.01
-    _output_std, _output_bias = 0.01, 0.1
+    _output_std = 0.01
 
     def __init__(
         self,
@@ -114,8 +123,12 @@ class Dieleman(nn.Module):
         n_channels=3,
         filters=((6, 32), (5, 64), (3, 128), (3, 128)),
         dense=(4096, 4096),
+        shared=None,
+        activation='maxout',
         untied_biases=True,
         dropout=0.5,
+        head='divisive',
+        head_options=None,
     ):
         super().__init__()
         if part_size > view_size:
@@ -126,8 +139,15 @@ class Dieleman(nn.Module):
         if len(filters) != len(self._conv_std):
             msg = f'filters must be four pairs of side and number, not {filters!r}'
             raise ValueError(msg)
-        if any(width % 2 for width in dense):
-            msg = f'dense must be even, for maxout takes pairs, not {dense!r}'
+        if activation not in ('maxout', 'relu'):
+            msg = f"activation must be 'maxout' or 'relu', not {activation!r}"
+            raise ValueError(msg)
+        pool_size = 2 if activation == 'maxout' else 1
+        if any(width % pool_size for width in (*dense, shared or 0)):
+            msg = (
+                f'dense and shared must be even, for maxout takes pairs, not '
+                f'{dense!r} and {shared!r}'
+            )
             raise ValueError(msg)
         self.input_shape = (n_views, n_channels, view_size, view_size)
         self.part_size = part_size
@@ -149,18 +169,24 @@ class Dieleman(nn.Module):
             size, channels = conv.output_size, width
             if self._is_pooled(index):
                 size = -(-size // 2)
-        features = 8 * n_views * channels * size**2
+        features, n_parts = channels * size**2, 8 * n_views
+        self.shared = None
+        if shared is not None:
+            self.shared = _linear(features, shared, self._dense_std, self._dense_bias)
+            features = shared // pool_size
+        features *= n_parts
         self.dense = nn.ModuleList()
         for width in dense:
             self.dense.append(
                 _linear(features, width, self._dense_std, self._dense_bias)
             )
-            features = width // 2
-        n_answers = structure[-1][1]
-        self.output = _linear(features, n_answers, self._output_std, self._output_bias)
+            features = width // pool_size
+        self.head = create_head(head, structure, **(head_options or {}))
+        self.output = _linear(
+            features, self.head.n_raw, self._output_std, self.head.initial_bias
+        )
         self.dropout = nn.Dropout(dropout)
-        self.maxout = Maxout()
-        self.head = DivisiveTreeHead(structure)
+        self.activation = Maxout() if activation == 'maxout' else nn.ReLU()
 
     @staticmethod
     def _is_pooled(index):
@@ -183,9 +209,12 @@ class Dieleman(nn.Module):
         parts = extract_parts(views, self.part_size)
         n_galaxy, n_part = parts.shape[:2]
         parts = parts.flatten(0, 1)
-        # On a CPU a few galaxies at a time, whose maps stay in its cache.
-        step = 8 * n_part if parts.device.type == 'cpu' else max(len(parts), 1)
-        maps = torch.cat([self._convolve(some) for some in parts.split(step)])
+        if parts.device.type == 'cpu' and not torch.compiler.is_compiling():
+            # A few galaxies at a time, whose maps stay in the cache.
+            some = parts.split(8 * n_part)
+            maps = torch.cat([self._convolve(these) for these in some])
+        else:
+            maps = self._convolve(parts)
         return maps.flatten(1).unflatten(0, (n_galaxy, n_part))
 
     def _convolve(self, maps):
@@ -209,12 +238,16 @@ class Dieleman(nn.Module):
 
         Returns
         -------
-        raw : `torch.Tensor`, shape (n, n_answers)
+        raw : `torch.Tensor`, shape (n, head.n_raw)
             Unbounded outputs.
         """
-        features = self.features(views).flatten(1)
+        features = self.features(views)
+        if self.shared is not None:
+            each = self.shared(self.dropout(features.flatten(0, 1)))
+            features = self.activation(each).unflatten(0, features.shape[:2])
+        features = features.flatten(1)
         for layer in self.dense:
-            features = self.maxout(layer(self.dropout(features)))
+            features = self.activation(layer(self.dropout(features)))
         return self.output(self.dropout(features))
 
     def forward(self, views):

@@ -48,8 +48,9 @@ class Standardise(nn.Module):
         """
         axes = (1, 2, 3)
         centred = images - images.mean(axes, keepdim=True)
-        std = centred.square().mean(axes, keepdim=True).sqrt()
-        return centred / std.clamp(min=1 / math.sqrt(math.prod(images.shape[1:])))
+        variance = centred.square().mean(axes, keepdim=True)
+        # Before the root, whose slope at 0 is infinite.
+        return centred / variance.clamp(min=1 / math.prod(images.shape[1:])).sqrt()
 
 
 class ColourSpace(nn.Module):

@@ -4,7 +4,7 @@
 import torch
 from torch import nn
 
-__all__ = ['ConvUntied', 'Maxout']
+__all__ = ['ConvUntied', 'Maxout', 'constrain_norms']
 
 
 class ConvUntied(nn.Module):
@@ -95,3 +95,47 @@ class Maxout(nn.Module):
             The largest of each group.
         """
         return features.unflatten(1, (-1, self.pool_size)).amax(2)
+
+
+@torch.no_grad()
+def constrain_norms(layers, limits):
+    """
+    Scale down the units whose incoming weights have grown too large.
+
+    The norm constraint of one member of Dieleman's ensemble, applied after
+    every tenth update to its dense layers, limits 0.4 and 0.23. The norm is
+    the root mean square of the weights of a unit, not their Euclidean length.
+
+    Parameters
+    ----------
+    layers : sequence of `torch.nn.Module`
+        Dense layers or convolutions, whose ``weight`` is changed in place.
+    limits : sequence of float
+        The largest norm for each of them.
+
+    Raises
+    ------
+    ValueError
+        If there is not one positive limit a layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from galmorph.networks.layers import constrain_norms
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> layer.weight.data = torch.tensor([[3.0, 3.0], [0.1, -0.1]])
+    >>> constrain_norms([layer], [0.5])
+    >>> torch.round(layer.weight.data, decimals=3).tolist()
+    [[0.5, 0.5], [0.10000000149011612, -0.10000000149011612]]
+    """
+    if len(layers) != len(limits) or not all(limit > 0 for limit in limits):
+        msg = (
+            f'limits must be one positive number for each of the {len(layers)} '
+            f'layers, not {limits!r}'
+        )
+        raise ValueError(msg)
+    for layer, limit in zip(layers, limits, strict=True):
+        rows = layer.weight.flatten(1)
+        norm = rows.square().mean(1).sqrt()
+        factor = limit / norm.clamp(min=limit)
+        layer.weight.mul_(factor.view(-1, *[1] * (layer.weight.ndim - 1)))

@@ -6,7 +6,7 @@ from torch import nn
 from galmorph.networks.heads import create_head
 from galmorph.networks.inputs import create_inputs
 
-__all__ = ['TrunkNetwork', 'initialise']
+__all__ = ['TrunkNetwork', 'check_initialisation', 'initialise']
 
 
 class TrunkNetwork(nn.Module):
@@ -134,17 +134,24 @@ class TrunkNetwork(nn.Module):
         return self.head(self.raw(views))
 
 
-def initialise(network):
+def initialise(network, kind='he'):
     """
-    Draw the weights of all convolutions and dense layers after He et al.
-
-    Normal with variance 2 / fan in (2015, arXiv:1502.01852), biases 0, which
-    keeps the scale of what goes through layers with ReLU.
+    Draw the weights of all convolutions and dense layers; biases become 0.
 
     Parameters
     ----------
     network : `torch.nn.Module`
         Changed in place.
+    kind : str, optional
+        'he' for a normal distribution of variance 2 / fan in (He et al. 2015,
+        arXiv:1502.01852), which keeps the scale of what goes through layers
+        with ReLU; 'glorot' for a uniform one of variance
+        2 / (fan in + fan out), the default of Keras.
+
+    Raises
+    ------
+    ValueError
+        If the kind is another.
 
     Examples
     --------
@@ -155,8 +162,38 @@ def initialise(network):
     >>> layer.bias.tolist()
     [0.0, 0.0, 0.0, 0.0]
     """
+    if kind not in ('he', 'glorot'):
+        msg = f"kind must be 'he' or 'glorot', not {kind!r}"
+        raise ValueError(msg)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
+            if kind == 'he':
+                nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
+            else:
+                nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def check_initialisation(name):
+    """
+    Check the option ``initialisation`` of a network.
+
+    Parameters
+    ----------
+    name : str
+        'he', or 'paper' for that of the authors.
+
+    Raises
+    ------
+    ValueError
+        If it is another.
+
+    Examples
+    --------
+    >>> from galmorph.networks.model import check_initialisation
+    >>> check_initialisation('he')
+    """
+    if name not in ('he', 'paper'):
+        msg = f"initialisation must be 'he' or 'paper', not {name!r}"
+        raise ValueError(msg)

@@ -8,8 +8,16 @@ __all__ = ['create_network', 'list_networks', 'register_network']
 # Where each network of the package lives: its module is imported, and torch
 # with it, only when the network is asked for.
 _BUILTIN = {
+    'alexnet': 'galmorph.networks.alexnet:alexnet',
+    'alexnet_lite': 'galmorph.networks.alexnet:alexnet_lite',
+    'baseline_cnn': 'galmorph.networks.alexnet:baseline_cnn',
+    'candels': 'galmorph.networks.candels:candels',
     'compact': 'galmorph.networks.compact:compact',
     'dieleman': 'galmorph.networks.dieleman:Dieleman',
+    'inception_v3': 'galmorph.networks.inception:inception_v3',
+    'resnet50_preact': 'galmorph.networks.resnet:resnet50_preact',
+    'resnet_zhu': 'galmorph.networks.resnet:resnet_zhu',
+    'vgg16': 'galmorph.networks.vgg:vgg16',
 }
 _registered = {}
 

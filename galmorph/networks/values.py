@@ -36,6 +36,8 @@ class RegressionHead(nn.Module):
     [[-1.0, 1.0]]
     """
 
+    initial_bias = 0.0
+
     def __init__(self, structure, *, offset=None, scale=None):
         super().__init__()
         self.n_answers = self.n_raw = int(structure[-1][1])

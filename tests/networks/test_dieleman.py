@@ -9,12 +9,11 @@ from torch.nn import functional
 
 from galmorph.networks import create_network
 from galmorph.networks.dieleman import Dieleman, extract_parts
+from galmorph.networks.ensemble import dieleman_ensemble
 from galmorph.schemas import load_schema
 
 STRUCTURE = load_schema('gz2').structure
 
-# Sides and numbers of the filters, by the name of the ensemble's member.
-BIG256 = ((6, 32), (5, 64), (3, 128), (3, 256))
 F8433 = ((8, 32), (4, 64), (3, 128), (3, 128))
 
 
@@ -82,20 +81,38 @@ class TestParameters:
     def test_count(self, network):
         assert count(network) == 42_377_125
 
-    @pytest.mark.parametrize(
-        ('options', 'expected'),
-        [
-            ({'untied_biases': False}, 42_303_237),
-            ({'filters': BIG256}, 76_081_061),
-            ({'dense': (4096,)}, 33_984_421),
-            ({'filters': F8433, 'dense': (4096,)}, 33_963_685),
-            ({'filters': F8433}, 42_356_389),
-        ],
-        ids=['tied', 'big256', 'maxout2048', '8433n_maxout2048', '8433n_extradense'],
-    )
-    def test_count_of_the_other_members(self, options, expected):
+    def test_count_with_tied_biases(self):
         with torch.device('meta'):
-            assert count(Dieleman(STRUCTURE, **options)) == expected
+            assert count(Dieleman(STRUCTURE, untied_biases=False)) == 42_303_237
+
+    @pytest.mark.parametrize(
+        ('member', 'expected'),
+        [
+            ('extradense', 42_377_125),
+            ('extradense_dup3', 42_377_125),
+            ('extradense_pysex', 42_377_125),
+            ('extradense_pysexgen1_dup', 42_377_125),
+            ('extradense_pysexgen1_dup2', 42_377_125),
+            ('extradense_big256', 76_081_061),
+            ('normconstraint', 42_377_125),
+            ('maxout2048', 33_984_421),
+            ('maxout2048_pysex', 33_984_421),
+            ('8433n_maxout2048', 33_963_685),
+            ('8433n_maxout2048_pysex', 33_963_685),
+            ('8433n_maxout2048_extradense', 42_356_389),
+            ('8433n_maxout2048_extradense_pysex', 42_356_389),
+            ('bigger', 50_912_165),
+            ('pysex', 34_060_197),
+            ('shareddense', 17_469_861),
+            ('shareddense512', 34_509_733),
+        ],
+    )
+    def test_count_of_each_member_of_the_ensemble(self, member, expected):
+        members = dieleman_ensemble()
+        assert len(members) == 17
+        with torch.device('meta'):
+            network = create_network('dieleman', structure=STRUCTURE, **members[member])
+        assert count(network) == expected
 
     def test_shapes_layer_by_layer(self, network):
         shapes = [(*conv.weight.shape, *conv.bias.shape) for conv in network.convs]
@@ -127,7 +144,9 @@ class TestParameters:
         [
             ({'filters': F8433[:3]}, 'filters must be four'),
             ({'filters': ((46, 3), *F8433[1:])}, 'too large for parts of 45 pixels'),
-            ({'dense': (33,)}, 'dense must be even'),
+            ({'dense': (33,)}, 'dense and shared must be even'),
+            ({'shared': 33}, 'dense and shared must be even'),
+            ({'activation': 'tanh'}, "'maxout' or 'relu', not 'tanh'"),
             ({'part_size': 70}, 'part_size must not exceed view_size, 69'),
         ],
     )
@@ -246,6 +265,37 @@ class TestForward:
         with torch.inference_mode():
             small(views)
         assert torch.equal(views, before)
+
+    def test_a_dense_layer_that_parts_share(self, views):
+        network = Dieleman(STRUCTURE, shared=6, dense=(8,)).eval()
+        with torch.inference_mode():
+            parts = network.features(views)
+            merged = []
+            for part in parts.unbind(1):
+                linear = functional.linear(
+                    part, network.shared.weight, network.shared.bias
+                )
+                merged.append(torch.maximum(linear[:, ::2], linear[:, 1::2]))
+            features = network.dense[0](torch.cat(merged, 1))
+            features = torch.maximum(features[:, ::2], features[:, 1::2])
+            expected = network.output(features)
+            torch.testing.assert_close(network.raw(views), expected)
+            assert network.raw(views[:0]).shape == (0, 37)
+
+    def test_dense_layers_with_relu(self, views):
+        network = Dieleman(STRUCTURE, dense=(7,), activation='relu').eval()
+        with torch.inference_mode():
+            features = network.dense[0](network.features(views).flatten(1)).clamp(min=0)
+            expected = network.output(features)
+            torch.testing.assert_close(network.raw(views), expected)
+
+    @pytest.mark.parametrize('head', ['softmax', 'dirichlet', 'interval'])
+    def test_other_heads(self, head):
+        network = Dieleman(STRUCTURE, dense=(8,), head=head, part_size=45)
+        assert network.output.out_features == network.head.n_raw
+        assert (network.output.bias == 0).all()
+        with torch.no_grad():
+            assert network(torch.rand(1, 2, 3, 69, 69)).shape == (1, 37)
 
     def test_a_tied_network_of_one_view(self):
         network = Dieleman(

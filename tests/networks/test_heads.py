@@ -3,12 +3,14 @@
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from galmorph.networks.heads import DivisiveTreeHead
+from galmorph.networks.heads import DivisiveTreeHead, create_head, list_heads
 from galmorph.schemas import load_schema
 
 GZ2 = load_schema('gz2')
@@ -34,6 +36,10 @@ ALTERNATING = [
     4, 0, 1, -2, 3, -4, 0, -1, 2, -3, 4, 0, 1,
 ]  # fmt: skip
 HARD = [1.0 if index in (2, 14) else 0.0 for index in range(37)]
+
+
+TREES = ('dirichlet', 'divisive', 'softmax')
+ALL = ('clipped', 'sigmoid', *TREES)
 
 
 def by_definition(raw):
@@ -112,3 +118,96 @@ def test_an_empty_batch():
 def test_has_nothing_to_learn():
     assert not list(HEAD.parameters())
     assert not HEAD.state_dict()
+
+
+def test_names():
+    assert set(ALL) | {'regression', 'interval'} == set(list_heads())
+    with pytest.raises(ValueError, match="no head 'hydra'; choose from \\['clipped'"):
+        create_head('hydra', GZ2.structure)
+
+
+@pytest.mark.parametrize('name', ALL)
+class TestEveryHead:
+    def test_numbers(self, name):
+        head = create_head(name, GZ2.structure)
+        assert (head.n_raw, head.n_answers) == (37, 37)
+        assert head(torch.randn(0, 37)).shape == (0, 37)
+        assert not head.state_dict()
+
+    @pytest.mark.parametrize('scale', [1.0, 1e4])
+    def test_answers_and_gradients(self, name, scale):
+        head = create_head(name, GZ2.structure)
+        torch.manual_seed(0)
+        raw = (scale * torch.randn(20, 37)).requires_grad_()
+        answers = head(raw)
+        answers.square().sum().backward()
+        assert ((answers >= 0) & (answers <= 1)).all()
+        assert torch.isfinite(raw.grad).all()
+        if scale == 1:
+            assert raw.grad.abs().max() > 0
+
+    def test_the_start_has_a_gradient(self, name):
+        head = create_head(name, GZ2.structure)
+        raw = torch.full((1, 37), head.initial_bias, requires_grad=True)
+        head(raw)[:, 0].sum().backward()
+        assert raw.grad[0, 0] > 0
+
+
+@pytest.mark.parametrize('name', TREES)
+def test_trees_sum_to_their_parents(name):
+    torch.manual_seed(1)
+    raw = torch.randn(50, 37, dtype=torch.float64).abs()
+    path = create_head(name, GZ2.structure)(raw).numpy()
+    assert GZ2.violation(path).max() < 1e-9
+
+
+def test_softmax_by_definition():
+    raw = np.random.default_rng(0).normal(0, 3, (6, 37))
+    conditional = np.concatenate(
+        [scipy.special.softmax(raw[:, q.slice], 1) for q in GZ2.questions], 1
+    )
+    found = create_head('softmax', GZ2.structure)(torch.from_numpy(raw)).numpy()
+    np.testing.assert_allclose(found, GZ2.to_path(conditional), atol=1e-12)
+
+
+def test_sigmoid_and_clipped_by_definition():
+    raw = np.random.default_rng(0).normal(0, 3, (6, 37))
+    for name, expected in (
+        ('sigmoid', scipy.special.expit(raw)),
+        ('clipped', np.clip(raw, 0, 1)),
+    ):
+        found = create_head(name, GZ2.structure)(torch.from_numpy(raw)).numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+class TestDirichlet:
+    HEAD = create_head('dirichlet', ((0, 3, -1), (3, 5, 1), (5, 7, 4)))
+
+    def test_concentrations(self):
+        raw = torch.tensor([[-200.0, 0, 200, 1, 2, 3, 4]])
+        found = self.HEAD.concentrations(raw)[0]
+        assert found[:3].tolist() == [1, 51, 101]
+        expected = 1 + 100 / (1 + np.exp(-np.arange(1, 5)))
+        np.testing.assert_allclose(found[3:], expected, rtol=1e-6)
+
+    def test_moments_are_those_of_draws(self):
+        raw = torch.tensor([[-2.0, 0, -3, -4, -3, 0, -2]], dtype=torch.float64)
+        alpha = self.HEAD.concentrations(raw)[0].numpy()
+        rng = np.random.default_rng(5)
+        draws = [rng.dirichlet(alpha[a:b], 400_000) for a, b, _ in self.HEAD.structure]
+        draws[1] *= draws[0][:, [1]]
+        draws[2] *= draws[1][:, [1]]
+        draws = np.concatenate(draws, 1)
+        np.testing.assert_allclose(self.HEAD(raw)[0], draws.mean(0), atol=1e-3)
+        np.testing.assert_allclose(self.HEAD.spread(raw)[0], draws.std(0), atol=1e-3)
+
+    def test_spread_of_one_question_as_scipy(self):
+        raw = torch.tensor([[-2.0, 0, -3]], dtype=torch.float64)
+        head = create_head('dirichlet', ((0, 3, -1),))
+        alpha = head.concentrations(raw)[0].numpy()
+        expected = np.sqrt(scipy.stats.dirichlet.var(alpha))
+        np.testing.assert_allclose(head.spread(raw)[0], expected, rtol=1e-6)
+
+    def test_spread_is_never_nan(self):
+        raw = 1000 * torch.randn(100, 7)
+        assert torch.isfinite(self.HEAD.spread(raw)).all()

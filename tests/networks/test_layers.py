@@ -7,7 +7,7 @@ import torch
 from scipy.signal import correlate
 from torch import nn
 
-from galmorph.networks.layers import ConvUntied, Maxout
+from galmorph.networks.layers import ConvUntied, Maxout, constrain_norms
 
 
 def make_conv(**options):
@@ -63,3 +63,34 @@ class TestMaxout:
 
     def test_an_empty_batch(self):
         assert Maxout()(torch.zeros(0, 6)).shape == (0, 3)
+
+
+class TestConstrainNorms:
+    def test_units_shrink_to_the_limit_in_root_mean_square(self):
+        torch.manual_seed(0)
+        layer = nn.Linear(6, 5)
+        layer.weight.data = (
+            torch.randn(5, 6) * torch.tensor([0.01, 0.1, 1, 10, 0])[:, None]
+        )
+        before = layer.weight.detach().clone()
+        constrain_norms([layer], [0.4])
+        rms = before.square().mean(1).sqrt()
+        for row, old, norm in zip(layer.weight, before, rms, strict=True):
+            expected = old * 0.4 / norm if norm > 0.4 else old
+            torch.testing.assert_close(row.detach(), expected)
+
+    def test_each_layer_has_its_limit_and_convolutions_are_layers(self):
+        layers = nn.Linear(4, 2), nn.Conv2d(3, 2, 3)
+        for layer in layers:
+            nn.init.constant_(layer.weight, 2.0)
+        constrain_norms(layers, (0.4, 0.23))
+        torch.testing.assert_close(layers[0].weight.data, torch.full((2, 4), 0.4))
+        torch.testing.assert_close(
+            layers[1].weight.data, torch.full((2, 3, 3, 3), 0.23)
+        )
+        assert all(layer.weight.requires_grad for layer in layers)
+
+    @pytest.mark.parametrize('limits', [(), (0.4, 0.4), (0,)])
+    def test_limits_that_do_not_fit(self, limits):
+        with pytest.raises(ValueError, match='one positive number for each of the 1'):
+            constrain_norms([nn.Linear(2, 2)], limits)

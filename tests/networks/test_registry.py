@@ -19,7 +19,10 @@ def linear(structure, width=8):
     return nn.Linear(width, structure[-1][1])
 
 
-BUILTIN = ['compact', 'dieleman']
+BUILTIN = [
+    'alexnet', 'alexnet_lite', 'baseline_cnn', 'candels', 'compact', 'dieleman',
+    'inception_v3', 'resnet50_preact', 'resnet_zhu', 'vgg16',
+]  # fmt: skip
 
 
 def test_dieleman_is_built_in():
@@ -32,7 +35,7 @@ def test_dieleman_is_built_in():
 
 def test_a_network_of_ones_own():
     register_network('linear', linear)
-    assert list_networks() == [*BUILTIN, 'linear']
+    assert list_networks() == sorted([*BUILTIN, 'linear'])
     network = create_network('linear', structure=((0, 2, -1), (2, 5, 0)), width=4)
     assert tuple(network.weight.shape) == (5, 4)
 
