@@ -87,9 +87,11 @@ ROOMS = {
         outside=('astropy', 'safetensors', 'yaml'),
         modules_in_functions=(('weights.storage', ('numpy', 'torch')),),
     ),
+    # a training ends with the measurement of what it wrote, by the classifier
     'training': Room(
         galmorph=(
             *GROUND,
+            'classifier',
             'images',
             'inference',
             'networks',
@@ -129,9 +131,17 @@ ROOMS = {
         in_functions=('matplotlib',),
     ),
     'explain': Room(
-        galmorph=('exceptions', 'flags', 'images', 'networks', 'schemas'),
+        galmorph=(
+            *GROUND,
+            'images',
+            'inference',
+            'networks',
+            'preprocessing',
+            'schemas',
+            'weights',
+        ),
         outside=('astropy', 'numpy', 'torch'),
-        in_functions=('matplotlib',),
+        in_functions=('matplotlib', 'tqdm'),
     ),
     'classifier': Room(galmorph=EVERYTHING, outside=('astropy', 'numpy')),
     # `galmorph info` asks torch for its devices
