@@ -377,7 +377,15 @@ def _read_attributes(table, schema, names, ends, problems):
         if low is not None and high is not None:
             bad = low[:, index] > high[:, index]
             problems.add(name, 'the low end is above the high one', bad, low[:, index])
-    return Labels('attributes', values, low, high, structure=schema.structure)
+    mirrored = [i for i, a in enumerate(schema.attributes) if a.is_chiral]
+    return Labels(
+        'attributes',
+        values,
+        low,
+        high,
+        structure=schema.structure,
+        mirrored=tuple(mirrored),
+    )
 
 
 def _end_of_interval(table, schema, names, end, problems):
