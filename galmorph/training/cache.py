@@ -2,6 +2,7 @@
 """A cache of decoded pixels, so that no epoch waits for JPEG decoders."""
 
 import concurrent.futures
+import functools
 import hashlib
 import json
 import math
@@ -129,7 +130,8 @@ def build_cache(
 
     A cache that is there already, of the same images and recipe, is taken as
     it is. Images are the same if they are files of the same name, length and
-    date, or arrays of the same content; of other objects ``key`` must tell.
+    date, or arrays of the same content, or a `functools.partial` of these; of
+    other objects ``key`` must tell.
 
     Parameters
     ----------
@@ -376,15 +378,23 @@ def _digest(images, recipe, sizes, settings, key):
     if isinstance(images, np.ndarray) and images.dtype.kind in 'buif':
         sha.update(np.ascontiguousarray(images))
         return sha.hexdigest()
-    for image in images:
-        if isinstance(image, (str, os.PathLike)):
-            sha.update(_file_state(image).encode())
-        elif isinstance(image, np.ndarray):
-            sha.update(f'{image.shape} {image.dtype}'.encode())
-            sha.update(np.ascontiguousarray(image))
-        else:
-            return None
-    return sha.hexdigest()
+    return sha.hexdigest() if all(_add(sha, image) for image in images) else None
+
+
+def _add(sha, image):
+    """Add an image to a hash; tell whether that can be done."""
+    if isinstance(image, (str, os.PathLike)):
+        sha.update(_file_state(image).encode())
+    elif isinstance(image, np.ndarray) and image.dtype.kind in 'buif':
+        sha.update(f'{image.shape} {image.dtype}'.encode())
+        sha.update(np.ascontiguousarray(image))
+    elif isinstance(image, functools.partial) and not image.keywords:
+        name = getattr(image.func, '__qualname__', None)
+        sha.update(f'{name}'.encode())
+        return name is not None and all(_add(sha, part) for part in image.args)
+    else:
+        return False
+    return True
 
 
 def _file_state(path):
