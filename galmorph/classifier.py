@@ -15,7 +15,7 @@ from galmorph.exceptions import ImageError, WeightsError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import Mosaic, is_single_image
 from galmorph.inference import catalog
-from galmorph.predictions import MorphologyPredictions
+from galmorph.predictions import make_predictions
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
 from galmorph.weights import load_card
@@ -45,8 +45,13 @@ class MorphologyClassifier:
         Pictures of galaxies that go through the network at a time. It is
         halved, and stays so, if memory runs out.
     n_transforms : int, optional
-        Over how many rotations and mirror images of each galaxy to average.
-        With more than one the answers come with a standard deviation.
+        Over how many rotations, mirror images and zooms of each galaxy to
+        average. With more than one, and from weights that know how sure they
+        are, the answers come with a standard deviation.
+    zooms : sequence of float, optional
+        Sizes at which each galaxy is shown, 1 as the weights ask; their
+        number divides ``n_transforms``. The 60 views of Dieleman et al.
+        (2015) are ``n_transforms=60, zooms=(1 / 1.2, 1, 1.2)``.
     n_workers : int, optional
         Threads that read and prepare images.
 
@@ -75,6 +80,7 @@ class MorphologyClassifier:
         precision=None,
         batch_size=None,
         n_transforms=1,
+        zooms=(1.0,),
         n_workers=None,
     ):
         self.weights = conf.default_weights if weights is None else weights
@@ -82,6 +88,7 @@ class MorphologyClassifier:
         self.precision = conf.precision if precision is None else precision
         self.batch_size = conf.batch_size if batch_size is None else batch_size
         self.n_transforms = n_transforms
+        self.zooms = tuple(zooms)
         self.n_workers = min(4, os.cpu_count() or 1) if n_workers is None else n_workers
 
     def __repr__(self):
@@ -98,7 +105,12 @@ class MorphologyClassifier:
 
     @functools.cached_property
     def schema(self):
-        """The `~galmorph.schemas.DecisionTree` that the weights answer."""
+        """
+        What the weights answer.
+
+        A `~galmorph.schemas.DecisionTree`, or for attributes an
+        `~galmorph.schemas.AttributeSchema`.
+        """
         return load_schema(self.card.schema)
 
     @functools.cached_property
@@ -169,14 +181,17 @@ class MorphologyClassifier:
             * dict of bands to any of these.
 
         size : `~astropy.units.Quantity`, optional
-            The 90 % Petrosian radius, an angle or a number of pixels, one for
-            all or one for each. By default, and where it is NaN, it is that
-            of the image itself, or measured, unless the image is a picture
-            without a WCS, which is taken to be framed.
+            The radius that the ``recipe`` of the weights names, an angle or a
+            number of pixels, one for all or one for each: the 90 % Petrosian
+            radius, or for some space telescopes the half-light radius. By
+            default, and where it is NaN, it is that of the image itself, or
+            measured, unless the image is a picture without a WCS, which is
+            taken to be framed.
         hdu, bands, unit : optional
             As in `~galmorph.images.read_image`, for all images.
         columns : str or list of str, optional
-            'all' answers, the 'best' path only, or names of questions.
+            'all' answers, the 'best' class only, or names of questions or
+            attributes.
         progress_bar : bool, optional
             Whether to show progress.
 
@@ -227,7 +242,8 @@ class MorphologyClassifier:
 
         Returns
         -------
-        predictions : `~galmorph.MorphologyPredictions`
+        predictions : `~galmorph.MorphologyPredictions` or \
+`~galmorph.predictions.AttributePredictions`
             The answers.
 
         Examples
@@ -288,14 +304,15 @@ class MorphologyClassifier:
             An image with a WCS, as `predict` takes them, that holds all
             targets.
         size : str or `~astropy.units.Quantity`, optional
-            The column with the 90 % Petrosian radius, for example
-            'petroR90_r'; in arcseconds where it has no unit. Measured where it
-            is not given, masked or not positive.
+            The column with the radius that the ``recipe`` of the weights
+            names, for example 'petroR90_r'; in arcseconds where it has no
+            unit. Measured where it is not given, masked or not positive.
         hdu, bands, unit : optional
             As in `~galmorph.images.read_image`, for the mosaic or all images.
             By default the unit is that of the column of images, if it has one.
         columns : str or list of str, optional
-            'all' answers, the 'best' path only, or names of questions.
+            'all' answers, the 'best' class only, or names of questions or
+            attributes.
         overwrite : bool, optional
             Replace columns of the same names.
         progress_bar : bool, optional
@@ -364,7 +381,8 @@ class MorphologyClassifier:
 
         Returns
         -------
-        predictions : `~galmorph.MorphologyPredictions`
+        predictions : `~galmorph.MorphologyPredictions` or \
+`~galmorph.predictions.AttributePredictions`
             The answers.
 
         Examples
@@ -418,7 +436,7 @@ class MorphologyClassifier:
                 n_rows,
                 self.engine,
                 self.schema,
-                transforms=frame_transforms(self.n_transforms),
+                transforms=frame_transforms(self.n_transforms, self.zooms),
                 reader=reader,
                 n_workers=self.n_workers,
                 progress_bar=progress_bar,
@@ -427,16 +445,17 @@ class MorphologyClassifier:
 
     def _no_predictions(self):
         """The answers for no galaxy, which have all columns."""
-        path = np.empty((0, self.schema.n_answers))
-        return self._predictions(path, path if self.n_transforms > 1 else None, [], [])
+        values = np.empty((0, self.schema.n_answers))
+        has_std = self.n_transforms > 1 or self.engine.has_spread
+        return self._predictions(values, values if has_std else None, [], [])
 
-    def _predictions(self, path, std, flags, reasons):
+    def _predictions(self, values, std, flags, reasons):
         from galmorph import __version__
 
         is_loaded = 'engine' in vars(self)
-        return MorphologyPredictions(
+        return make_predictions(
             self.schema,
-            path,
+            values,
             flags=flags,
             supported=self.card.supported_questions,
             reasons=reasons,
@@ -449,6 +468,7 @@ class MorphologyClassifier:
                 'device': str(self.engine.device if is_loaded else self.device),
                 'precision': self.precision,
                 'n_transforms': self.n_transforms,
+                'zooms': list(self.zooms),
                 'date': dt.datetime.now(dt.UTC).isoformat(timespec='seconds'),
             },
         )

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The engine: prepared images in, probabilities out, a batch at a time."""
+"""The engine: prepared images in, answers out, a batch at a time."""
 
+import copy
 import logging
 
 import numpy as np
@@ -30,8 +31,9 @@ class Engine:
     ----------
     network : `torch.nn.Module`
         Takes views, shape (n, n_view, n_channel, size, size), and gives path
-        probabilities, shape (n, n_answers). Where it has ``raw`` and
-        ``head``, the head is computed in float32 whatever the precision. It
+        probabilities or values of attributes, shape (n, n_answers). Where it
+        has ``raw`` and ``head``, the head is computed in float32 whatever the
+        precision, and one with ``spread`` gives standard deviations too. It
         is moved and cast in place.
     recipe : `~galmorph.preprocessing.recipe.Recipe`
         What the network saw.
@@ -68,9 +70,19 @@ class Engine:
         if self.batch_size < 1:
             msg = f'batch_size must be at least 1, not {batch_size!r}'
             raise ValueError(msg)
+        self._has_head = hasattr(network, 'raw') and hasattr(network, 'head')
+        # The scales of attributes, which two digits would not do, stay as they are.
+        head = copy.deepcopy(network.head) if self._has_head else None
         self.network = network.eval().to(
             self.device, self.dtype, memory_format=torch.channels_last
         )
+        if self._has_head:
+            self.network.head = head.eval().to(self.device)
+
+    @property
+    def has_spread(self):
+        """Whether the network knows how sure it is of each answer."""
+        return self._has_head and hasattr(self.network.head, 'spread')
 
     def run(self, images):
         """
@@ -83,9 +95,28 @@ class Engine:
 
         Returns
         -------
-        path : `~numpy.ndarray`, shape (n, n_transform, n_answers)
-            Path probabilities, float32. NaN where the network gave no finite
-            answer.
+        answers : `~numpy.ndarray`, shape (n, n_transform, n_answers)
+            Path probabilities or values of attributes, float32. NaN where the
+            network gave no finite answer.
+        """
+        return self.run_with_spread(images)[0]
+
+    def run_with_spread(self, images):
+        """
+        Classify prepared images, and tell how sure the network is.
+
+        Parameters
+        ----------
+        images : sequence of `~galmorph.preprocessing.prepare.PreparedImage`
+            As in `run`.
+
+        Returns
+        -------
+        answers : `~numpy.ndarray`, shape (n, n_transform, n_answers)
+            As in `run`.
+        spread : `~numpy.ndarray` or None
+            Standard deviations, of the same shape; `None` where the network
+            does not know them.
         """
         parts, start = [], 0
         while start < len(images):
@@ -102,7 +133,12 @@ class Engine:
                 )
             else:
                 start += step
-        return np.concatenate(parts) if parts else np.empty((0, 1, 0), np.float32)
+        if not parts:
+            empty = np.empty((0, 1, 0), np.float32)
+            return empty, empty if self.has_spread else None
+        answers, spreads = zip(*parts, strict=True)
+        spread = np.concatenate(spreads) if self.has_spread else None
+        return np.concatenate(answers), spread
 
     def _run_batch(self, images):
         with torch.inference_mode():
@@ -110,13 +146,21 @@ class Engine:
             n_transform = views.shape[1]
             # One galaxy may have more transforms than a batch has places.
             parts = views.flatten(0, 1).to(self.dtype).split(self.batch_size)
-            path = torch.cat([self._predict(part).float() for part in parts])
-        return path.cpu().numpy().reshape(len(images), n_transform, -1)
+            parts = [self._predict(part) for part in parts]
+            answers, spread = (
+                None if values[0] is None else torch.cat(values).float().cpu().numpy()
+                for values in zip(*parts, strict=True)
+            )
+        shape = (len(images), n_transform, -1)
+        return answers.reshape(shape), (
+            None if spread is None else spread.reshape(shape)
+        )
 
     def _predict(self, views):
-        if hasattr(self.network, 'raw') and hasattr(self.network, 'head'):
-            return self.network.head(self.network.raw(views).float())
-        return self.network(views)
+        if not self._has_head:
+            return self.network(views), None
+        raw, head = self.network.raw(views).float(), self.network.head
+        return head(raw), head.spread(raw) if self.has_spread else None
 
     def render(self, images):
         """
@@ -145,8 +189,9 @@ def load_network(card, schema):
     ----------
     card : `~galmorph.weights.WeightsCard`
         The card.
-    schema : `~galmorph.schemas.DecisionTree`
-        The tree that the network answers.
+    schema : `~galmorph.schemas.DecisionTree` or \
+`~galmorph.schemas.AttributeSchema`
+        What the network answers.
 
     Returns
     -------

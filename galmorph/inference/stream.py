@@ -38,8 +38,9 @@ def classify(
         Their number.
     engine : `~galmorph.inference.engine.Engine`
         The engine.
-    schema : `~galmorph.schemas.DecisionTree`
-        The tree that the network answers.
+    schema : `~galmorph.schemas.DecisionTree` or \
+`~galmorph.schemas.AttributeSchema`
+        What the network answers.
     transforms : `~numpy.ndarray`, shape (n_transform, 3, 3)
         Affines of the frame over which answers are averaged.
     reader : callable, optional
@@ -51,9 +52,12 @@ def classify(
 
     Returns
     -------
-    path, std : `~numpy.ndarray`, shape (n_rows, n_answers)
-        Mean and standard deviation over the transforms; ``std`` is `None`
-        for a single one.
+    values, std : `~numpy.ndarray`, shape (n_rows, n_answers)
+        Mean and standard deviation of the answers: the latter over the
+        transforms, with what the network itself is unsure of added in
+        quadrature. ``std`` is `None` for a single transform and a network
+        that does not know. Attributes that a mirror turns around are turned
+        back before.
     flags : `~numpy.ndarray`, shape (n_rows,)
         Flags.
     reasons : list of str
@@ -72,18 +76,19 @@ def classify(
     >>> classifier = MorphologyClassifier(device='cpu')
     >>> pixels = np.random.default_rng(1).random((3, 64, 64))
     >>> images = [GalaxyImage(pixels, is_picture=True)] * 2
-    >>> path, std, flags, reasons = classify(
+    >>> values, std, flags, reasons = classify(
     ...     images, 2, classifier.engine, classifier.schema,
     ...     transforms=np.eye(3)[np.newaxis])
-    >>> path.shape, std, flags.tolist(), reasons
+    >>> values.shape, std, flags.tolist(), reasons
     ((2, 37), None, [8192, 8192], ['', ''])
     """
     if n_workers < 1:
         msg = f'n_workers must be at least 1, not {n_workers!r}'
         raise ValueError(msg)
     n_transform = len(transforms)
-    path = np.full((n_rows, schema.n_answers), np.nan, np.float32)
-    std = np.full_like(path, np.nan) if n_transform > 1 else None
+    values = np.full((n_rows, schema.n_answers), np.nan, np.float32)
+    has_std = n_transform > 1 or engine.has_spread
+    std = np.full_like(values, np.nan) if has_std else None
     flags = np.zeros(n_rows, np.int32)
     reasons = [''] * n_rows
 
@@ -104,10 +109,10 @@ def classify(
 
     def finish(batch):
         indices = [index for index, _ in batch]
-        answers = engine.run([image for _, image in batch])
-        path[indices] = answers.mean(1)
+        answers, spread = engine.run_with_spread([image for _, image in batch])
+        values[indices], deviation = _average(answers, spread, schema, transforms)
         if std is not None:
-            std[indices] = answers.std(1)
+            std[indices] = deviation
         bar.update(len(batch))
 
     window = 3 * engine.batch_size
@@ -134,7 +139,18 @@ def classify(
                 batch = []
         if batch:
             finish(batch)
-    return path, std, flags, reasons
+    return values, std, flags, reasons
+
+
+def _average(answers, spread, schema, transforms):
+    """Mean and standard deviation over the transforms."""
+    mirrored = np.linalg.det(transforms[:, :2, :2]) < 0
+    if schema.kind == 'attributes' and mirrored.any():
+        answers[:, mirrored] = schema.mirrored(answers[:, mirrored])
+    variance = answers.var(1)
+    if spread is not None:
+        variance = variance + (spread**2).mean(1)
+    return answers.mean(1), np.sqrt(variance)
 
 
 def _in_order(rows, function, n_workers, window):

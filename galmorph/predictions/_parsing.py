@@ -10,19 +10,20 @@ _ROUNDING = 1e-3
 
 
 def parse_supported(schema, supported):
-    """Return a bool for each question, from names, bools or None (all)."""
-    names = [question.name for question in schema.questions]
+    """Return a bool for each of the names, from names, bools or None (all)."""
+    names = list(schema.names)
+    what = 'question' if schema.kind == 'tree' else 'attribute'
     if supported is None:
         return np.ones(len(names), bool)
     supported = [supported] if isinstance(supported, str) else list(supported)
     if supported and all(isinstance(value, (bool, np.bool_)) for value in supported):
-        check_length(supported, len(names), 'supported', what='question')
+        check_length(supported, len(names), 'supported', what=what)
         return np.array(supported)
     unknown = [name for name in supported if name not in names]
     if unknown:
         msg = (
-            f'supported names {unknown}, which {schema.name!r} does not ask; '
-            f'choose from {names}'
+            f'supported names {unknown}, which {schema.name!r} does not '
+            f'{"ask" if schema.kind == "tree" else "have"}; choose from {names}'
         )
         raise SchemaError(msg)
     return np.array([name in supported for name in names])
@@ -72,6 +73,7 @@ def check_same_run(parts):
     first = parts[0]
     for part in parts[1:]:
         for what, same in (
+            ('kind', type(part) is type(first)),
             ('answers', part.schema.columns == first.schema.columns),
             ('support', np.array_equal(part.supported, first.supported)),
             ('std', (part.std is None) == (first.std is None)),

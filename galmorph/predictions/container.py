@@ -3,21 +3,14 @@
 
 import numpy as np
 
-from galmorph.flags import FATAL, MorphologyFlag, describe_flags
-from galmorph.predictions._parsing import (
-    check_length,
-    check_range,
-    check_same_run,
-    parse_answers,
-    parse_supported,
-)
+from galmorph.predictions._parsing import check_range
+from galmorph.predictions.base import Predictions
 from galmorph.predictions.decisions import (
     choose_answers,
     normalised_entropy,
     path_names,
 )
-from galmorph.predictions.provenance import make_meta, merge_provenance
-from galmorph.predictions.tables import annotate_table, make_columns
+from galmorph.schemas import load_schema, map_answers
 
 __all__ = ['MIN_RELEVANCE', 'MorphologyPredictions']
 
@@ -30,7 +23,7 @@ that no count of votes could test; at 0 they are undefined.
 """
 
 
-class MorphologyPredictions:
+class MorphologyPredictions(Predictions):
     """
     The answers of a network for many galaxies.
 
@@ -100,114 +93,15 @@ class MorphologyPredictions:
     [False, True]
     """
 
-    def __init__(
-        self,
-        schema,
-        probabilities,
-        *,
-        flags,
-        supported=None,
-        reasons=None,
-        std=None,
-        provenance=None,
-    ):
-        self.schema = schema
-        self.supported = parse_supported(schema, supported)
-        path = parse_answers(schema, probabilities, 'probabilities')
-        n_galaxy = len(path)
-        self.flags = np.array(flags, dtype=np.int32)
-        check_length(self.flags, n_galaxy, 'flags')
-        self.reasons = [''] * n_galaxy if reasons is None else list(map(str, reasons))
-        check_length(self.reasons, n_galaxy, 'reasons')
-        self.std = None if std is None else parse_answers(schema, std, 'std')
-        if std is not None:
-            check_length(self.std[:, 0], n_galaxy, 'std')
-        self.provenance = dict(provenance or {})
-        self._flag_unfinished(path)
-        path[~self.is_predicted] = np.nan
-        check_range(path)
-        self._path = np.clip(path, 0, 1, out=path)
+    _kind, _names = 'tree', 'questions'
+    _argument = 'probabilities'
 
-    def _flag_unfinished(self, path):
-        finite = np.isfinite(path[:, self._by_answer(self.supported)]).all(1)
-        unfinished = np.flatnonzero(self.is_predicted & ~finite)
-        self.flags[unfinished] |= MorphologyFlag.NOT_PREDICTED
-        why = describe_flags()['NOT_PREDICTED'][1]
-        for row in unfinished:
-            self.reasons[row] = self.reasons[row] or why
+    def __init__(self, schema, probabilities, **options):
+        super().__init__(schema, probabilities, **options)
 
-    def _by_answer(self, by_question):
-        """Repeat values of the questions for each of their answers."""
-        counts = [len(question.answers) for question in self.schema.questions]
-        return np.repeat(by_question, counts, axis=-1)
-
-    def __len__(self):
-        return len(self._path)
-
-    def __repr__(self):
-        return (
-            f'<{type(self).__name__}: {len(self)} galaxies, '
-            f'{np.count_nonzero(~self.is_predicted)} not predicted, '
-            f'{self.schema.name!r}, {np.count_nonzero(self.supported)} of '
-            f'{len(self.supported)} questions>'
-        )
-
-    def __getitem__(self, index):
-        rows = np.atleast_1d(np.arange(len(self))[index])
-        return type(self)(
-            self.schema,
-            self._path[rows],
-            flags=self.flags[rows],
-            supported=self.supported,
-            reasons=[self.reasons[row] for row in rows],
-            std=None if self.std is None else self.std[rows],
-            provenance=self.provenance,
-        )
-
-    @classmethod
-    def concatenate(cls, parts):
-        """
-        Put the rows of several predictions below each other.
-
-        Parameters
-        ----------
-        parts : sequence of `MorphologyPredictions`
-            Predictions of the same weights, at least one.
-
-        Returns
-        -------
-        predictions : `MorphologyPredictions`
-            All rows, in order. Where the parts disagree in their provenance
-            (two devices, two days), the values are joined by commas.
-
-        Raises
-        ------
-        ValueError
-            If there are no parts, or they do not belong in one table: other
-            questions, weights or recipe, or only some with ``std``.
-        """
-        parts = list(parts)
-        if not parts:
-            msg = 'parts must hold at least one MorphologyPredictions'
-            raise ValueError(msg)
-        first = parts[0]
-        check_same_run(parts)
-        provenance = merge_provenance([part.provenance for part in parts])
-        has_std = first.std is not None
-        return cls(
-            first.schema,
-            np.concatenate([part.probabilities.data for part in parts]),
-            flags=np.concatenate([part.flags for part in parts]),
-            supported=first.supported,
-            reasons=[reason for part in parts for reason in part.reasons],
-            std=np.concatenate([part.std for part in parts]) if has_std else None,
-            provenance=provenance,
-        )
-
-    @property
-    def is_predicted(self):
-        """Whether each row has an answer: a bool array, shape (n_galaxy,)."""
-        return (self.flags & int(FATAL)) == 0
+    def _within_range(self, values):
+        check_range(values)
+        return np.clip(values, 0, 1, out=values)
 
     @property
     def probabilities(self):
@@ -216,8 +110,7 @@ class MorphologyPredictions:
 
         Masked in rows with a fatal flag and for unsupported questions.
         """
-        mask = ~self.is_predicted[:, None] | ~self._by_answer(self.supported)
-        return np.ma.array(self._path, mask=mask, fill_value=np.nan)
+        return self.values
 
     @property
     def relevance(self):
@@ -232,7 +125,7 @@ class MorphologyPredictions:
             for question in self.schema.questions
         ]
         mask = ~self.is_predicted[:, None] | ~np.array(known, bool)
-        values = self.schema.relevance(self._path)
+        values = self.schema.relevance(self._values)
         return np.ma.array(values, mask=mask, fill_value=np.nan)
 
     @property
@@ -244,7 +137,7 @@ class MorphologyPredictions:
         the question is unknown or below ``MIN_RELEVANCE``, 0.001.
         """
         mask = self.probabilities.mask | self._by_answer(self._undefined())
-        values = self.schema.to_conditional(self._path)
+        values = self.schema.to_conditional(self._values)
         return np.ma.array(values, mask=mask, fill_value=np.nan)
 
     @property
@@ -256,7 +149,7 @@ class MorphologyPredictions:
         of an even choice: 0 is certain, 1 undecided. Masked where the
         conditional probabilities are.
         """
-        values = normalised_entropy(self.schema, self._path)
+        values = normalised_entropy(self.schema, self._values)
         mask = self._undefined() | ~self.supported | np.isnan(values)
         return np.ma.array(values, mask=mask, fill_value=np.nan)
 
@@ -269,7 +162,7 @@ class MorphologyPredictions:
         names, answers = self.schema.class_partition(self.supported)
         if not names:
             return None
-        best = self._path[:, list(answers)].argmax(1)
+        best = self._values[:, list(answers)].argmax(1)
         return np.array(names)[best], np.array(answers)[best]
 
     @property
@@ -291,7 +184,7 @@ class MorphologyPredictions:
         found = self._classify()
         if found is None:
             return np.ma.masked_all(len(self), np.float32)
-        values = np.take_along_axis(self._path, found[1][:, None], 1)[:, 0]
+        values = np.take_along_axis(self._values, found[1][:, None], 1)[:, 0]
         return np.ma.array(values, mask=~self.is_predicted, fill_value=np.nan)
 
     @property
@@ -308,67 +201,52 @@ class MorphologyPredictions:
         found = self._classify()
         chosen = choose_answers(
             self.schema,
-            self._path,
+            self._values,
             supported=self.supported,
             through=None if found is None else found[1],
         )
         names = path_names(self.schema, chosen)
         return np.ma.array(names, mask=~self.is_predicted | (names == ''))
 
-    def to_table(self, columns='all'):
+    def map_to(self, name):
         """
-        Make a table of the answers.
+        Derive the answers of another tree.
 
         Parameters
         ----------
-        columns : {'all', 'best'} or str or sequence of str, optional
-            'all' gives every answer, the entropy of every question and the
-            class; 'best' the class, its probability and the answers on the
-            best path; names of questions give their answers and entropies.
-            Flags and reasons always come along.
+        name : str
+            The other tree, which says how its answers follow from those of
+            this one, such as 'candels5' from 'gz_ceers'; see
+            `~galmorph.schemas.map_answers`.
 
         Returns
         -------
-        table : `~astropy.table.QTable`
-            A row a galaxy. See `~galmorph.predictions.make_columns` for the
-            columns and `~galmorph.predictions.make_meta` for the ``meta``.
+        predictions : `MorphologyPredictions`
+            The answers of the other tree, without standard deviations.
 
         Raises
         ------
+        `~galmorph.exceptions.SchemaError`
+            If there is no such tree, or it does not follow from this one.
         ValueError
-            If ``columns`` names an unknown question.
+            If the weights do not know a question that it needs.
         """
-        return self.annotate(None, columns=columns)
-
-    def annotate(self, table, columns='all', *, overwrite=False):
-        """
-        Add the answers to a copy of a table.
-
-        Parameters
-        ----------
-        table : `~astropy.table.Table` or None
-            A row a galaxy, in the same order. It is not modified.
-        columns : {'all', 'best'} or str or sequence of str, optional
-            As in `to_table`.
-        overwrite : bool, optional
-            Whether to replace columns of the same name.
-
-        Returns
-        -------
-        annotated : `~astropy.table.QTable`
-            The columns, units, masks, meta and indices of ``table``, and
-            behind them the answers.
-
-        Raises
-        ------
-        ValueError
-            If ``columns`` names an unknown question, ``table`` has another
-            length, or it has columns of the same names and ``overwrite`` is
-            False.
-        """
-        return annotate_table(
-            table,
-            make_columns(self, columns),
-            meta=make_meta(self.provenance, schema=self.schema.name),
-            overwrite=overwrite,
+        target = load_schema(name)
+        path = map_answers(self._values, self.schema, target)
+        terms = target.mappings[self.schema.name].values()
+        needed = {
+            factor.strip('!') for t in terms for product in t for factor in product
+        }
+        known = self._by_answer(self.supported)
+        missing = [c for c, k in zip(self.schema.columns, known, strict=True)
+                   if c in needed and not k]  # fmt: skip
+        if missing:
+            msg = f'{name!r} needs {missing}, which these weights do not support'
+            raise ValueError(msg)
+        return type(self)(
+            target,
+            path,
+            flags=self.flags,
+            reasons=self.reasons,
+            provenance={**self.provenance, 'mapped_from': self.schema.name},
         )

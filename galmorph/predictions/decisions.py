@@ -28,8 +28,9 @@ def choose_answers(schema, path, *, supported=None, through=None):
     -------
     chosen : `~numpy.ndarray` of int, shape (n_galaxy, n_question)
         Index of the answer among all answers of the tree; -1 where the
-        question is not asked or not supported. An answer to the first
-        question that leads to no other (a star) ends the path.
+        question is not asked or not supported. A question without a parent is
+        not asked after an answer to the first one that never leads to it (a
+        star).
 
     Examples
     --------
@@ -59,16 +60,33 @@ def choose_answers(schema, path, *, supported=None, through=None):
         while answer is not None:
             chosen[rows, home[answer]] = answer
             answer = questions[home[answer]].parent
-    first = questions[0].answers
-    last_word = [i for i, answer in enumerate(first) if answer.leads_to is None]
-    ended = np.isin(chosen[:, 0], last_word) & (len(last_word) < len(first))
+    reached = _reached_by_first(schema)[chosen[:, 0]]
     for i, question in enumerate(questions):
         if question.parent is None:
-            skipped = ended if i else np.zeros(len(path), bool)
+            skipped = ~reached[:, i]
         else:
             skipped = chosen[:, home[question.parent]] != question.parent
         chosen[skipped | ~np.asarray(supported)[i], i] = -1
     return chosen
+
+
+def _reached_by_first(schema):
+    """Whether each answer of the first question leads to each question at last."""
+    index = {question.name: i for i, question in enumerate(schema.questions)}
+    first = schema.questions[0].answers
+    reached = np.zeros((len(first), len(index)), bool)
+    # A tree that does not say what comes next asks everything.
+    reached[:, 0] = True
+    if not any(answer.leads_to for answer in first):
+        reached[:] = True
+    for row, answer in zip(reached, first, strict=True):
+        ahead = [answer.leads_to]
+        while ahead:
+            name = ahead.pop()
+            if name is not None and not row[index[name]]:
+                row[index[name]] = True
+                ahead += [a.leads_to for a in schema.questions[index[name]].answers]
+    return reached
 
 
 def path_names(schema, chosen):
@@ -87,7 +105,7 @@ def path_names(schema, chosen):
     names : `~numpy.ndarray` of str, shape (n_galaxy,)
         The answers in the order in which they are asked, with ' > ' between
         them. An answer that does not speak for itself, because the tree has
-        it more than once or it is a number, stands behind its question.
+        it more than once or it is a number or 'none', stands behind its question.
 
     Examples
     --------
@@ -103,7 +121,9 @@ def path_names(schema, chosen):
     counts = Counter(a.name for q in schema.questions for a in q.answers)
     labels = {
         question.start + i: answer.name
-        if counts[answer.name] == 1 and answer.name.isidentifier()
+        if counts[answer.name] == 1
+        and answer.name.isidentifier()
+        and answer.name != 'none'
         else f'{question.name} {answer.name}'
         for question in schema.questions
         for i, answer in enumerate(question.answers)

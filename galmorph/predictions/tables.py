@@ -10,6 +10,8 @@ __all__ = ['annotate_table', 'make_columns']
 
 _UCD_PROBABILITY = 'stat.probability;src.morph.type'
 _UCD_STD = 'stat.stdev;src.morph.type'
+_UCD_ATTRIBUTE = 'src.morph.param'
+_UCD_ATTRIBUTE_STD = 'stat.stdev;src.morph.param'
 _UCD_ENTROPY = 'stat.param;src.morph.type'
 _UCD_CLASS = 'src.morph.type'
 _UCD_FLAGS = 'meta.code.qual'
@@ -22,10 +24,10 @@ def make_columns(predictions, columns='all'):
 
     Parameters
     ----------
-    predictions : `MorphologyPredictions`
+    predictions : `MorphologyPredictions` or `AttributePredictions`
         The answers.
     columns : {'all', 'best'} or str or sequence of str, optional
-        'all', 'best' or names of questions, as in
+        'all', 'best' or names of questions or attributes, as in
         `MorphologyPredictions.to_table`.
 
     Returns
@@ -33,8 +35,9 @@ def make_columns(predictions, columns='all'):
     columns : list of `~astropy.table.Column`
         For each question its answers, ``<question>_<answer>`` (path
         probabilities), ``<question>_<answer>_std`` where known, and
-        ``<question>_entropy``; then ``morphology_class``,
-        ``morphology_probability`` and ``morphology_path`` where asked for,
+        ``<question>_entropy``; or each attribute, and ``<attribute>_std``
+        where known. Then ``morphology_class``, ``morphology_probability``
+        and, for questions, ``morphology_path`` where asked for,
         ``morphology_flags`` and ``morphology_reason``. Numbers are float32,
         the flags int32. Cells without a value are masked. Each has a
         description, and its UCD in ``info.meta['ucd']``.
@@ -42,7 +45,7 @@ def make_columns(predictions, columns='all'):
     Raises
     ------
     ValueError
-        If ``columns`` names an unknown question or one twice.
+        If ``columns`` names an unknown question or attribute, or one twice.
 
     Examples
     --------
@@ -60,11 +63,13 @@ def make_columns(predictions, columns='all'):
     morphology_reason <U1
     """
     made = []
-    chosen = _parse_questions(predictions.schema, columns)
+    is_tree = predictions.schema.kind == 'tree'
+    chosen = _parse_names(predictions.schema, columns)
     if chosen:
-        made += _answer_columns(predictions, chosen)
+        make = _answer_columns if is_tree else _attribute_columns
+        made += make(predictions, chosen)
     if isinstance(columns, str) and columns in ('all', 'best'):
-        made += _class_columns(predictions, with_path=columns == 'best')
+        made += _class_columns(predictions, with_path=is_tree and columns == 'best')
     reasons = [reason and to_printable(reason) for reason in predictions.reasons]
     reasons = np.array(reasons, 'U')
     made += [
@@ -84,8 +89,8 @@ def make_columns(predictions, columns='all'):
     return made
 
 
-def _parse_questions(schema, columns):
-    names = [question.name for question in schema.questions]
+def _parse_names(schema, columns):
+    names = list(schema.names)
     if isinstance(columns, str):
         if columns == 'all':
             return names
@@ -96,8 +101,9 @@ def _parse_questions(schema, columns):
     unknown = [name for name in columns if name not in names]
     if unknown or not columns or len(set(columns)) != len(columns):
         msg = (
-            f"columns must be 'all', 'best' or different questions of "
-            f'{schema.name!r}, not {columns}; it asks {", ".join(names)}'
+            f"columns must be 'all', 'best' or different "
+            f'{"questions" if schema.kind == "tree" else "attributes"} of '
+            f'{schema.name!r}, not {columns}; it has {", ".join(names)}'
         )
         raise ValueError(msg)
     return columns
@@ -128,6 +134,23 @@ def _answer_columns(predictions, chosen):
         )
         name = f'{question.name}_entropy'
         made.append(_masked(entropy[:, i], name, what, _UCD_ENTROPY))
+    return made
+
+
+def _attribute_columns(predictions, chosen):
+    schema, made = predictions.schema, []
+    values = predictions.values
+    for k in map(schema.index, chosen):
+        attribute = schema.attributes[k]
+        label = f'{attribute.label}, {attribute.low:g} to {attribute.high:g}'
+        what = f'{label}, {schema.title} {attribute.column}'
+        made.append(_masked(values[:, k], attribute.name, what, _UCD_ATTRIBUTE))
+        if predictions.std is not None:
+            std = predictions.std[:, k]
+            std = np.ma.array(std, mask=values.mask[:, k] | ~np.isfinite(std))
+            what = f'Standard deviation of {what}'
+            name = f'{attribute.name}_std'
+            made.append(_masked(std, name, what, _UCD_ATTRIBUTE_STD))
     return made
 
 

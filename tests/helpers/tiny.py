@@ -4,8 +4,9 @@
 import numpy as np
 import torch
 
-from galmorph.networks.heads import DivisiveTreeHead
+from galmorph.networks.heads import create_head
 from galmorph.preprocessing.recipe import Recipe
+from galmorph.schemas import load_schema
 from galmorph.weights import WeightsCard, save_weights
 
 __all__ = ['TinyNetwork', 'draw_stamps', 'make_tiny_card']
@@ -24,14 +25,14 @@ QUESTIONS = [
 class TinyNetwork(torch.nn.Module):
     """A linear map of coarse pixels; without trained weights a random one."""
 
-    def __init__(self, structure, n_view=2, n_channel=3):
+    def __init__(self, structure, n_view=2, n_channel=3, head='divisive', **options):
         super().__init__()
         generator = torch.Generator().manual_seed(2)
-        self.linear = torch.nn.Linear(n_view * n_channel * 64, structure[-1][1])
+        self.head = create_head(head, structure, **options)
+        self.linear = torch.nn.Linear(n_view * n_channel * 64, self.head.n_raw)
         with torch.no_grad():
             self.linear.weight.normal_(std=0.1, generator=generator)
             self.linear.bias.fill_(2.0)
-        self.head = DivisiveTreeHead(structure)
 
     def raw(self, views):
         coarse = torch.nn.functional.avg_pool2d(views.flatten(1, 2), 8)
@@ -41,33 +42,35 @@ class TinyNetwork(torch.nn.Module):
         return self.head(self.raw(views))
 
 
-def make_tiny_card(folder, *, structure, **changes):
+def make_tiny_card(folder, *, structure=None, schema='gz2', options=(), **changes):
     """Write the tiny weights and their card; return the path of the card."""
-    path = folder / 'tiny.gz2.safetensors'
-    sha256 = save_weights(
-        TinyNetwork(structure).state_dict(), path, precision='float32'
-    )
+    loaded, options = load_schema(schema), dict(options)
+    structure = loaded.structure if structure is None else structure
+    name = f'tiny.{schema}'
+    path = folder / f'{name}.safetensors'
+    state = TinyNetwork(structure, **options).state_dict()
+    sha256 = save_weights(state, path, precision='float32')
     content = {
-        'name': 'tiny.gz2',
+        'name': name,
         'title': 'A small network for tests',
         'description': 'Random numbers.',
         'version': '1',
         'licence': 'BSD-3-Clause',
         'instrument': 'SDSS',
-        'network': {'name': 'tiny', 'options': {}},
-        'schema': 'gz2',
+        'network': {'name': 'tiny', 'options': options},
+        'schema': schema,
         'recipe': Recipe().to_dict(),
         'file': path.name,
         'size': path.stat().st_size,
         'sha256': sha256,
         'training': {},
         'metrics': {},
-        'supported_questions': QUESTIONS,
+        'supported_questions': QUESTIONS if schema == 'gz2' else list(loaded.names),
         'limits': [],
         'paper': {'bibtex': '@article{Tiny2026,\n  year = 2026\n}'},
         **changes,
     }
-    card = folder / 'tiny.gz2.yaml'
+    card = folder / f'{name}.yaml'
     WeightsCard.from_dict(content).to_file(card)
     return card
 

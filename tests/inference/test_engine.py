@@ -45,6 +45,40 @@ class Hungry(TinyNetwork):
         return super().raw(views)
 
 
+class TestSpread:
+    def test_networks_that_do_not_know(self):
+        engine = make_engine()
+        answers, spread = engine.run_with_spread(make_images(2))
+        assert not engine.has_spread
+        assert spread is None
+        np.testing.assert_array_equal(answers, engine.run(make_images(2)))
+        assert engine.run_with_spread([])[1] is None
+
+    def test_heads_that_know(self):
+        network = TinyNetwork(STRUCTURE, head='dirichlet')
+        engine = make_engine(network, batch_size=3)
+        images = make_images(4, n_transforms=2)
+        answers, spread = engine.run_with_spread(images)
+        assert engine.has_spread
+        assert answers.shape == spread.shape == (4, 2, 37)
+        raw = network.raw(engine.render(images).flatten(0, 1))
+        np.testing.assert_allclose(
+            spread.reshape(8, 37), network.head.spread(raw).detach(), atol=1e-6
+        )
+
+    def test_scales_of_attributes_stay_precise(self):
+        structure = load_schema('efigi').structure
+        network = TinyNetwork(
+            structure, head='interval', offset=[3.21] * 17, scale=[4.56] * 17
+        )
+        engine = make_engine(network, precision='bf16')
+        assert network.head.scale.dtype == torch.float32
+        assert engine.network.head.offset[0] == np.float32(3.21)
+        answers, spread = engine.run_with_spread(make_images(2))
+        assert answers.shape == (2, 1, 17)
+        assert (spread > 0).all()
+
+
 class TestRun:
     @pytest.mark.parametrize('n', [0, 1, 7, 33])
     def test_batches_of_any_length(self, n):

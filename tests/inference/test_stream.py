@@ -25,16 +25,33 @@ SCHEMA = load_schema('gz2')
 class FakeEngine:
     """Answers with the first pixel of each image."""
 
+    has_spread = False
+    schema = SCHEMA
+
     def __init__(self, batch_size=8):
         self.batch_size, self.recipe, self.batches = batch_size, Recipe(), []
 
     def run(self, images):
         self.batches.append(len(images))
         values = [image.pixels[0, 0, 0] for image in images]
-        shape = (len(images), len(images[0].affines), SCHEMA.n_answers)
+        shape = (len(images), len(images[0].affines), self.schema.n_answers)
         answers = np.empty(shape, np.float32)
         answers[:] = np.array(values)[:, None, None]
         return answers + np.arange(shape[1])[:, None]
+
+    def run_with_spread(self, images):
+        return self.run(images), None
+
+
+class SureEngine(FakeEngine):
+    """Knows how far its answers may be off, by 3, and measures attributes."""
+
+    has_spread = True
+    schema = load_schema('efigi')
+
+    def run_with_spread(self, images):
+        answers = self.run(images)
+        return answers, np.full_like(answers, 3)
 
 
 @pytest.fixture
@@ -65,7 +82,9 @@ def run(rows, engine=None, n_transforms=1, **kwargs):
     engine = engine or FakeEngine()
     transforms = frame_transforms(n_transforms)
     rows = list(rows)
-    return classify(rows, len(rows), engine, SCHEMA, transforms=transforms, **kwargs)
+    return classify(
+        rows, len(rows), engine, engine.schema, transforms=transforms, **kwargs
+    )
 
 
 @pytest.mark.usefixtures('easy')
@@ -89,6 +108,24 @@ class TestClassify:
 
         path, *_ = run(range(30), reader=reader, n_workers=4)
         np.testing.assert_array_equal(path[:, 0], np.arange(30))
+
+    def test_spread_of_a_single_transform(self):
+        values, std, *_ = run([10.0, 20.0], SureEngine())
+        np.testing.assert_array_equal(values[:, 0], [10, 20])
+        np.testing.assert_array_equal(std, 3)
+
+    def test_spread_adds_to_the_deviation_over_transforms(self):
+        values, std, *_ = run([10.0], SureEngine(), n_transforms=4)
+        assert values[0, 0] == 11.5
+        np.testing.assert_allclose(std[0, 0], np.sqrt(9 + np.var([0, 1, 2, 3])))
+
+    def test_attributes_that_a_mirror_turns_around_are_turned_back(self):
+        # of two transforms the second is a mirror: it sees 1.2 where the
+        # first sees 0.2, so arms that wind by 0.2 and -0.2
+        values, *_ = run([0.2], SureEngine(), n_transforms=2)
+        index = SureEngine.schema.index('arm_rotation')
+        assert values[0, index] == pytest.approx((0.2 + (1 - 1.2)) / 2, abs=1e-6)
+        assert values[0, index + 1] == pytest.approx((0.2 + 1.2) / 2)
 
     def test_mean_and_deviation_over_transforms(self):
         path, std, *_ = run([10.0, 20.0], n_transforms=4)
