@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The figures of the user guide, each drawn by the code that it explains."""
 
+import functools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -288,3 +290,61 @@ def tree():
 
 def _question_of(schema, index):
     return next(q for q in schema.questions if q.start <= index < q.stop)
+
+
+@functools.cache
+def _deep_field():
+    """A classifier, and galaxies of the deep field, cut out and sized."""
+    from galmorph import MorphologyClassifier
+    from galmorph.demo import find_galaxies, load_deep_field, measure_galaxies
+
+    classifier = MorphologyClassifier('dieleman.gz2', 'cpu')
+    field = load_deep_field()
+    galaxies = find_galaxies(field, 60)
+    galaxies, images, _ = measure_galaxies(field, galaxies, classifier.recipe)
+    distance = np.hypot(galaxies['x'].value - 123, galaxies['y'].value - 401)
+    return classifier, images, images[int(np.argmin(distance))]
+
+
+def saliency():
+    """What two answers about a spiral rest on."""
+    from galmorph.explain import gradient_saliency, occlusion_saliency, plot_saliency
+
+    classifier, _, spiral = _deep_field()
+    answers = 'spiral_spiral', 'smooth_or_features_smooth'
+    maps = [gradient_saliency(classifier, spiral, answer) for answer in answers]
+    maps += [occlusion_saliency(classifier, spiral, a, n_steps=14) for a in answers]
+    return plot_saliency(maps)
+
+
+def exciting_units():
+    """Galaxies that excite units of the last hidden layer."""
+    from galmorph.explain import find_exciting, list_layers, plot_exciting
+
+    classifier, images, _ = _deep_field()
+    layers = list_layers(classifier)
+    layer = layers['layer'][layers['kind'] == 'Maxout'][-1]
+    return plot_exciting(find_exciting(classifier, images, layer, maps=6))
+
+
+def exciting_maps():
+    """Galaxies that excite maps of the second convolution, and where."""
+    from galmorph.explain import find_exciting, plot_exciting
+
+    classifier, images, _ = _deep_field()
+    return plot_exciting(find_exciting(classifier, images, 'convs.1', maps=4))
+
+
+def layer_maps():
+    """Feature maps of a part of a spiral."""
+    from galmorph.explain import feature_maps, plot_feature_maps
+
+    classifier, _, spiral = _deep_field()
+    return plot_feature_maps(feature_maps(classifier, spiral))
+
+
+def filters():
+    """The first filters."""
+    from galmorph.explain import first_filters, plot_filters
+
+    return plot_filters(first_filters(_deep_field()[0]))

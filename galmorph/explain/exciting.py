@@ -93,8 +93,8 @@ def find_exciting(
     layer : str
         A name of `~galmorph.explain.list_layers`.
     maps : int or sequence of int, optional
-        Which maps; or how many, those whose responses, rectified, differ most
-        between the galaxies.
+        Which maps; or how many: those whose responses, rectified, differ most
+        between the galaxies, and from one another.
     n_galaxies : int, optional
         Galaxies a map.
     image : str, optional
@@ -152,20 +152,35 @@ def find_exciting(
         )
         raise ValueError(msg)
     if np.isscalar(maps):
-        spread = np.maximum(peaks[usable], 0).std(0)
-        maps = np.sort(np.argsort(-spread, kind='stable')[:maps])
+        maps = _telling(np.maximum(peaks[usable], 0), min(maps, n_map))
     maps = np.array(maps, int)
     best = np.argsort(-peaks[:, maps].T, axis=1, kind='stable')[:, :n_galaxies]
+    is_dense = len(shapes[layer]) == 2
     stamps = np.empty((*best.shape, n_pixels, n_pixels, 3), np.float32)
     regions = np.full((*best.shape, 4, 2), np.nan)
-    for place, row in np.ndenumerate(best):
+    for row in np.unique(best):
         galaxy = catalog.read_row(rows[row])
-        stamps[place] = stamp_of(galaxy, engine.recipe, n_pixels)
-        views = views_of(engine, galaxy)
-        regions[place] = _region(engine, views, layer, maps[place[0]], n_pixels)
+        stamps[best == row] = stamp_of(galaxy, engine.recipe, n_pixels)
+        if not is_dense:
+            views = views_of(engine, galaxy)
+            for place in zip(*np.nonzero(best == row), strict=True):
+                index = maps[place[0]]
+                regions[place] = _region(engine, views, layer, index, n_pixels)
     largest = np.take_along_axis(peaks[:, maps].T, best, 1)
-    is_dense = len(shapes[layer]) == 2
     return Excitement(layer, maps, best, largest, stamps, regions, is_dense)
+
+
+def _telling(responses, n_maps):
+    """The columns, in order, that are largest beside what others before them say."""
+    rest = responses - responses.mean(0)
+    chosen = []
+    for _ in range(n_maps):
+        size = (rest**2).sum(0)
+        size[chosen] = -1
+        chosen.append(int(size.argmax()))
+        axis = rest[:, chosen[-1]] / max(np.sqrt(size.max()), 1e-12)
+        rest = rest - axis[:, None] * (axis @ rest)
+    return sorted(chosen)
 
 
 def _rows(images, image, size):

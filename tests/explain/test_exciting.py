@@ -6,6 +6,7 @@ import pytest
 from astropy.table import Table
 
 from galmorph.explain import find_exciting
+from galmorph.explain.exciting import _telling
 from tests.helpers.explained import Blobs
 
 PLACES = [(250, 180), (160, 240), (220, 250), (180, 160), (212, 212)]
@@ -44,6 +45,12 @@ class TestFindExciting:
     def test_chooses_maps_that_tell_galaxies_apart(self, looker, pictures):
         found = find_exciting(looker, pictures, 'conv', maps=1, n_galaxies=2)
         assert found.maps.tolist() == [0]
+
+    def test_chosen_maps_differ_from_one_another(self):
+        first, second = np.random.default_rng(1).normal(size=(2, 50))
+        responses = np.stack([3 * first, 2.9 * first, second, 0 * first], 1)
+        assert _telling(responses, 2) == [0, 2]
+        assert _telling(responses, 4) == [0, 1, 2, 3]
 
     def test_dense_layers_see_all(self, looker, pictures):
         found = find_exciting(looker, pictures, 'output', maps=3, n_galaxies=2)
