@@ -1,0 +1,340 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""`MorphologyModule`: networks, losses and scores of a recipe, for Lightning."""
+
+import fnmatch
+
+import lightning
+import torch
+from torch import nn
+
+from galmorph.exceptions import RecipeError
+from galmorph.networks.layers import constrain_norms
+from galmorph.schemas import load_schema
+from galmorph.training.building import build_networks, pixels_of
+from galmorph.training.losses import create_loss
+from galmorph.training.metrics import create_metrics
+from galmorph.training.recipe import TrainingRecipe, load_recipe
+
+__all__ = ['MorphologyModule']
+
+
+class MorphologyModule(lightning.LightningModule):
+    """
+    The networks of a recipe, one a task, in training.
+
+    Several tasks share one trunk. What is random in a step, such as dropout,
+    depends on the seed and the number of the step alone, so that a training
+    that was interrupted goes on as if it had not been.
+
+    Parameters
+    ----------
+    recipe : `~galmorph.training.recipe.TrainingRecipe`, str or dict
+        The recipe, as `~galmorph.training.recipe.load_recipe` takes it, or
+        what its ``to_dict`` gave.
+    n_steps : int, optional
+        Updates of the whole training, by which the learning rate falls; those
+        of the recipe by default.
+    kinds : dict of str to str, optional
+        What the labels of each task are, as in
+        `~galmorph.training.labels.Labels`; 'attributes' for schemas of
+        attributes and 'fractions' else, by default.
+
+    Attributes
+    ----------
+    networks : `torch.nn.ModuleDict`
+        The network of each task that has a head of its own.
+
+    Examples
+    --------
+    >>> from galmorph.training import MorphologyModule
+    >>> from galmorph.training.recipe import TrainingRecipe
+    >>> recipe = TrainingRecipe.from_dict({
+    ...     'name': 'small', 'steps': 10, 'network': {
+    ...         'name': 'compact', 'options': {'widths': [8], 'depths': [1]}},
+    ...     'tasks': {'gz2': {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}}})
+    >>> module = MorphologyModule(recipe)
+    >>> sorted(module.networks), module.n_steps
+    (['gz2'], 10)
+    """
+
+    def __init__(self, recipe, *, n_steps=None, kinds=None):
+        super().__init__()
+        if isinstance(recipe, dict):
+            recipe = TrainingRecipe.from_dict(recipe)
+        self.recipe = load_recipe(recipe)
+        self.n_steps = self.recipe.steps if n_steps is None else int(n_steps)
+        self.save_hyperparameters(
+            {
+                'recipe': self.recipe.to_dict(),
+                'n_steps': self.n_steps,
+                'kinds': dict(kinds or {}),
+            }
+        )
+        self.networks = build_networks(self.recipe)
+        self.losses, self.scores = nn.ModuleDict(), nn.ModuleDict()
+        for name, task in self.recipe.tasks.items():
+            schema = load_schema(task.schema)
+            kind = getattr(schema, 'kind', 'tree')
+            kind = 'attributes' if kind == 'attributes' else 'fractions'
+            try:
+                self.losses[name] = create_loss(
+                    task.loss.name, schema, **task.loss.options
+                )
+            except (TypeError, ValueError) as error:
+                msg = f"'loss' of the task {name!r}: {error}"
+                raise RecipeError(msg) from error
+            kind = (kinds or {}).get(name, kind)
+            self.scores[name] = create_metrics(schema, kind)
+        first = next(iter(self.recipe.tasks))
+        self._n_channels = len(pixels_of(self.recipe, first).bands)
+        self._valid_losses = {}
+        self._freeze()
+        self._constrained = list(self._constrained_layers())
+
+    def network_of(self, task):
+        """
+        Find the network that answers a task.
+
+        Parameters
+        ----------
+        task : str
+            Name of the task.
+
+        Returns
+        -------
+        network : `torch.nn.Module`
+            Its own, or that of the task whose head it shares.
+        """
+        return self.networks[self.recipe.tasks[task].head_of or task]
+
+    def forward(self, views, task=None):
+        """
+        Answer the questions of a task.
+
+        Parameters
+        ----------
+        views : `torch.Tensor`, shape (n, n_view, n_channel, size, size)
+            What the network sees.
+        task : str, optional
+            The task; the first by default.
+
+        Returns
+        -------
+        answers : `torch.Tensor`, shape (n, n_answers)
+            What the head gives.
+        """
+        return self.network_of(task or next(iter(self.recipe.tasks)))(views)
+
+    def training_step(self, batch):
+        """Compute the loss of a batch: a mapping of tasks to tensors."""
+        outputs = self._outputs(batch)
+        total = 0.0
+        for name, part in batch.items():
+            loss = self.losses[name](outputs[name], part)
+            total = total + self.recipe.tasks[name].weight * loss
+            if len(self.recipe.tasks) > 1:
+                self.log(f'train/{name}/loss', loss, on_step=False, on_epoch=True,
+                         batch_size=len(part['views']), sync_dist=True)  # fmt: skip
+        n_galaxy = sum(len(part['views']) for part in batch.values())
+        self.log('train/loss', total, on_step=False, on_epoch=True, prog_bar=True,
+                 batch_size=n_galaxy, sync_dist=True)  # fmt: skip
+        return total
+
+    def validation_step(self, batch):
+        """Score a batch of the validation galaxies."""
+        outputs = self._outputs(batch, constrained=True)
+        for name, part in batch.items():
+            n_galaxy = len(part['views'])
+            loss = self.losses[name](outputs[name], part)
+            total, count = self._valid_losses.get(name, (0.0, 0))
+            self._valid_losses[name] = (
+                total + n_galaxy * loss.detach(),
+                count + n_galaxy,
+            )
+            target = part['target'] if part.get('counts') is None else part['counts']
+            self.scores[name].update(outputs[name]['answers'], target)
+
+    def on_validation_epoch_start(self):
+        """Forget the scores of the validation before."""
+        self._valid_losses = {}
+        for scores in self.scores.values():
+            scores.reset()
+
+    def on_validation_epoch_end(self):
+        """Log the scores of the validation."""
+        result = {}
+        for name, (total, count) in self._valid_losses.items():
+            result[f'valid/{name}/loss'] = total / count
+            for key, value in self.scores[name].compute().items():
+                if getattr(value, 'ndim', 0) == 0:
+                    result[f'valid/{name}/{key}'] = torch.as_tensor(
+                        value, dtype=torch.float32
+                    )
+        if self._valid_losses:
+            result['valid/loss'] = sum(
+                self.recipe.tasks[name].weight * result[f'valid/{name}/loss']
+                for name in self._valid_losses
+            )
+        self.log_dict(result | self._progress(), sync_dist=True)
+
+    def on_train_epoch_end(self):
+        """Log how far the training is."""
+        self.log_dict(self._progress(), sync_dist=True)
+
+    def _progress(self):
+        # Lightning's own count of steps is one more after a restart.
+        return {'epoch': float(self.current_epoch), 'step': float(self.global_step)}
+
+    def on_train_batch_start(self, batch, batch_idx):  # noqa: ARG002
+        """Seed what is random in the step."""
+        seed = self.recipe.seed * 1_000_003 + self.global_step
+        torch.manual_seed(seed * 1009 + self.global_rank)
+
+    def train(self, mode=True):  # noqa: FBT002
+        """Set the mode; layers whose weights are frozen stay in evaluation."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def configure_optimizers(self):
+        """Make the optimiser, and the course of its learning rate."""
+        settings, schedule = self.recipe.optimiser, self.recipe.schedule
+        groups = list(self._parameter_groups())
+        if settings.name == 'sgd':
+            # torch refuses Nesterov's correction without a momentum.
+            optimiser = torch.optim.SGD(
+                groups,
+                lr=settings.lr,
+                momentum=settings.momentum,
+                nesterov=settings.nesterov and settings.momentum > 0,
+            )
+        else:
+            kinds = {'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}
+            optimiser = kinds[settings.name](
+                groups, lr=settings.lr, betas=settings.betas
+            )
+        course = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: schedule.factor_at(step, self.n_steps)
+        )
+        return {
+            'optimizer': optimiser,
+            'lr_scheduler': {'scheduler': course, 'interval': 'step'},
+        }
+
+    def optimizer_step(self, *args, **kwargs):
+        """Update the weights, and rescale those that are constrained."""
+        super().optimizer_step(*args, **kwargs)
+        every = self.recipe.norm_constraint.get('every', 1)
+        if self._constrained and self.global_step % every == 0:
+            constrain_norms(*zip(*self._constrained, strict=True))
+
+    def _outputs(self, batch, *, constrained=None):
+        """Answers of all tasks; views of one shape go through the trunk once."""
+        if constrained is None:
+            constrained = self.global_step >= self.recipe.unconstrained_steps
+        outputs = {}
+        for names in self._groups(batch):
+            network = self.network_of(names[0])
+            views = [self._in_colour(batch[name]['views']) for name in names]
+            if len(names) == 1:
+                raws = [network.raw(views[0]) if _has_raw(network) else None]
+            else:
+                features = network.features(torch.cat(views))
+                parts = features.split([len(part) for part in views])
+                networks = [self.network_of(name) for name in names]
+                raws = [
+                    net.output(net.dropout(part))
+                    for net, part in zip(networks, parts, strict=True)
+                ]
+            for name, raw in zip(names, raws, strict=True):
+                if raw is None:
+                    answers = network(views[0])
+                    outputs[name] = {'raw': answers, 'answers': answers}
+                else:
+                    head = self.network_of(name).head
+                    outputs[name] = _apply_head(head, raw, constrained=constrained)
+        return outputs
+
+    def _in_colour(self, views):
+        """Show one band in all channels that the trunk has for others."""
+        if views.shape[2] == 1 and self._n_channels > 1:
+            return views.expand(-1, -1, self._n_channels, -1, -1)
+        return views
+
+    def _groups(self, batch):
+        """Tasks that go through the trunk together, so that its norms see all."""
+        if len(self.recipe.tasks) == 1 or not self._is_shared:
+            return [[name] for name in batch]
+        groups = {}
+        for name, part in batch.items():
+            shape = part['views'].shape
+            groups.setdefault((shape[1], shape[-1]), []).append(name)
+        return list(groups.values())
+
+    @property
+    def _is_shared(self):
+        return all(hasattr(net, 'trunk') for net in self.networks.values())
+
+    def _parameter_groups(self):
+        """Groups by decay, and by whether they are of an output layer."""
+        settings = self.recipe.optimiser
+        head_lr = settings.lr if settings.head_lr is None else settings.head_lr
+        groups = {}
+        for name, parameter in self.networks.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            is_head = '.output.' in name or '.head.' in name
+            decays = parameter.ndim >= 2 and not name.endswith('bias')
+            groups.setdefault((is_head, decays), []).append(parameter)
+        for (is_head, decays), parameters in sorted(groups.items()):
+            yield {
+                'params': parameters,
+                'lr': head_lr if is_head else settings.lr,
+                'weight_decay': settings.weight_decay if decays else 0.0,
+            }
+
+    def _constrained_layers(self):
+        """Layers with a limit on the norm of their units."""
+        for name, limit in self.recipe.norm_constraint.items():
+            if name == 'every':
+                continue
+            for network in self.networks.values():
+                try:
+                    yield network.get_submodule(name), limit
+                except AttributeError as error:
+                    msg = f"'norm_constraint' names {name!r}: {error}"
+                    raise RecipeError(msg) from error
+
+    def _freeze(self):
+        self._frozen = []
+        for pattern in self.recipe.freeze:
+            found = False
+            for network in self.networks.values():
+                for name, parameter in network.named_parameters():
+                    if fnmatch.fnmatchcase(name, pattern.removeprefix('!')):
+                        parameter.requires_grad_(pattern.startswith('!'))
+                        found = True
+            if not found:
+                msg = f"'freeze' names {pattern!r}, and the network has no such weights"
+                raise RecipeError(msg)
+        for module in self.networks.modules():
+            own = list(module.parameters())
+            if own and not any(parameter.requires_grad for parameter in own):
+                self._frozen.append(module)
+
+
+def _has_raw(network):
+    return hasattr(network, 'raw') and hasattr(network, 'head')
+
+
+def _apply_head(head, raw, *, constrained=True):
+    raw = raw.float()
+    n_answers = getattr(head, 'n_answers', raw.shape[1])
+    if not constrained and raw.shape[1] == n_answers:
+        return {'raw': raw, 'answers': raw.clamp(0, 1)}
+    output = {'raw': raw, 'answers': head(raw)}
+    for name in ('spread', 'concentrations'):
+        if hasattr(head, name):
+            output[name] = getattr(head, name)(raw)
+    return output

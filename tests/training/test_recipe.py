@@ -1,0 +1,214 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tests of training recipes."""
+
+import pytest
+import yaml
+
+from galmorph.exceptions import RecipeError
+from galmorph.networks.ensemble import dieleman_ensemble
+from galmorph.preprocessing.recipe import Recipe
+from galmorph.schemas import list_schemas, load_schema
+from galmorph.training.augmentation import Augmentation
+from galmorph.training.layouts import list_layouts
+from galmorph.training.losses import create_loss
+from galmorph.training.parts import Schedule
+from galmorph.training.recipe import TrainingRecipe, list_recipes, load_recipe
+
+VARIANTS = [
+    f'{name}/{variant}'
+    for name in list_recipes()
+    for variant in load_recipe(name).variants
+]
+
+
+def make(**changes):
+    """Make a recipe that is right, but for the changes."""
+    content = {
+        'name': 'small',
+        'steps': 10,
+        'network': 'compact',
+        'tasks': {'gz2': {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}},
+    }
+    return TrainingRecipe.from_dict({**content, **changes})
+
+
+class TestBundledRecipes:
+    @pytest.mark.parametrize('name', [*list_recipes(), *VARIANTS])
+    def test_names_what_exists(self, name):
+        recipe = load_recipe(name)
+        for task in recipe.tasks.values():
+            assert task.schema in list_schemas()
+            assert task.data.layout in {*list_layouts(), 'candels'}
+            create_loss(task.loss.name, task.schema, **task.loss.options)
+            Recipe.from_dict({**recipe.pixels, **task.pixels})
+            for settings in (task.augmentation, recipe.augmentation):
+                if isinstance(settings, str):
+                    settings = {'preset': settings}
+                Augmentation.from_dict(settings or {})
+        monitored = recipe.monitor.split('/')
+        assert monitored[0] == 'valid'
+        assert monitored[1] in {'loss', *recipe.tasks}
+
+    @pytest.mark.parametrize('name', list_recipes())
+    def test_goes_through_yaml(self, name):
+        recipe = load_recipe(name)
+        again = TrainingRecipe.from_dict(yaml.safe_load(recipe.to_yaml()))
+        assert again == recipe
+        assert again.name == name
+
+    def test_ensemble_is_that_of_the_paper(self):
+        recipe = load_recipe('dieleman_2015_ensemble')
+        members = [recipe.member(index) for index in range(17)]
+        options = {
+            m.name.removeprefix('dieleman_2015_'): m.network.options for m in members
+        }
+        assert options == dieleman_ensemble()
+        recentred = [m.name for m in members if m.tasks['gz2'].data.recentre]
+        assert recentred == [m.name for m in members if 'pysex' in m.name]
+        assert len({member.seed for member in members}) == 17
+        assert members[6].norm_constraint == {
+            'every': 10,
+            'dense.0': 0.4,
+            'dense.1': 0.23,
+        }
+
+    def test_rate_of_zhu_falls_when_the_paper_says(self):
+        recipe = load_recipe('zhu_2019')
+        rates = [
+            recipe.optimiser.lr * recipe.schedule.factor_at(step, recipe.steps)
+            for step in (0, 29_999, 30_001, 59_999, 60_001, 71_999)
+        ]
+        assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+    def test_has_eight_runs_of_uppsala(self):
+        published = {
+            name: load_recipe(f'uppsala_2018/{name}').published['rmse']
+            for name in load_recipe('uppsala_2018').variants
+            if name != 'constrained'
+        }
+        assert len(published) == 8
+        assert max(published, key=published.get) == '106_b32_hsv'
+
+
+class TestChecks:
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            ({'stepps': 3}, "no key 'stepps'; did you mean 'steps'"),
+            ({'steps': 'many'}, "'steps' of the recipe must be a whole number"),
+            ({'steps': True}, "'steps' of the recipe must be a whole number"),
+            ({'steps': None}, "needs either 'steps' or 'epochs'"),
+            ({'epochs': 3}, "needs either 'steps' or 'epochs'"),
+            ({'steps': 0}, "'steps' of the recipe must be positive, not 0"),
+            ({'ema': 1.5}, "'ema' of the recipe must lie between 0 and 1"),
+            ({'keep': 'worst'}, "'keep' of the recipe must be one of"),
+            ({'tasks': {}}, "'tasks' of the recipe needs one task"),
+            ({'tasks': [1]}, "'tasks' of the recipe must be a mapping"),
+            ({'optimiser': {'name': 'lion'}}, "must be one of .*'sgd'.*not 'lion'"),
+            ({'optimiser': {'lr': -1}}, "'lr' of 'optimiser' of the recipe must be"),
+            ({'schedule': {'name': 'steps', 'at': [3]}}, 'within 0 and 1'),
+            ({'variants': {'a': {'network.nome': 'x'}}}, "no key 'nome'"),
+            ({'ensemble': ['b']}, "names the variant 'b'"),
+        ],
+    )
+    def test_names_the_key(self, changes, message):
+        with pytest.raises(RecipeError, match=message):
+            make(**changes)
+
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            (
+                {'schema': None},
+                "'schema' of 'gz2' in 'tasks' of the recipe must be text",
+            ),
+            ({'head_of': 'zhu5'}, "names 'zhu5', which has no head"),
+            (
+                {'share': 0},
+                "'share' of 'gz2' in 'tasks' of the recipe must be positive",
+            ),
+            ({'data': {'fractions': [0.5, 0.2]}}, 'two or three parts of 1'),
+            ({'teacher': {'n_transforms': 2}}, "either 'weights' or 'table'"),
+        ],
+    )
+    def test_names_the_key_of_a_task(self, changes, message):
+        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse', **changes}
+        with pytest.raises(RecipeError, match=message):
+            make(tasks={'gz2': task})
+
+    def test_missing_key(self):
+        with pytest.raises(RecipeError, match="lacks the key 'loss'"):
+            make(tasks={'gz2': {'schema': 'gz2', 'data': 'gz2'}})
+
+
+class TestOverride:
+    def test_texts_are_read_as_yaml(self):
+        recipe = make().override(
+            ['optimiser.lr=1e-3', 'tasks.gz2.loss.options.root=true', 'ema=null']
+        )
+        assert recipe.optimiser.lr == 1e-3
+        assert recipe.tasks['gz2'].loss.name == 'mse'
+        assert recipe.tasks['gz2'].loss.options == {'root': True}
+
+    def test_steps_replace_epochs(self):
+        recipe = make(steps=None, epochs=3).override(['steps=5'])
+        assert (recipe.steps, recipe.epochs) == (5, None)
+
+    def test_leaves_the_original_alone(self):
+        recipe = make(pixels={'step': 2.0})
+        changed = recipe.override({'pixels.step': 3.0})
+        assert (recipe.pixels['step'], changed.pixels['step']) == (2.0, 3.0)
+
+    def test_preset_of_an_augmentation_can_be_changed(self):
+        recipe = make(augmentation='dieleman').override(['augmentation.shift=2'])
+        assert recipe.augmentation == {'preset': 'dieleman', 'shift': 2}
+
+    @pytest.mark.parametrize(
+        ('text', 'message'),
+        [
+            ('optimiser.learning=1', "no key 'learning'"),
+            ('optimiser', 'KEY=VALUE'),
+            ('steps.more=3', "'steps' is 10"),
+            ('steps=[', 'cannot be read as YAML'),
+        ],
+    )
+    def test_names_what_is_wrong(self, text, message):
+        with pytest.raises(RecipeError, match=message):
+            make().override([text])
+
+
+class TestLoadRecipe:
+    def test_reads_a_file(self, tmp_path):
+        path = tmp_path / 'mine.yaml'
+        path.write_text(make().to_yaml())
+        assert load_recipe(path) == make()
+
+    def test_unknown_variant(self):
+        with pytest.raises(RecipeError, match="no variant 'q22'; did you mean 'q220'"):
+            load_recipe('zhu_2019/q22')
+
+    def test_names_the_file(self, tmp_path):
+        with pytest.raises(RecipeError, match=r'lost\.yaml.* cannot be read'):
+            load_recipe(tmp_path / 'lost.yaml')
+        (tmp_path / 'list.yaml').write_text('- 1')
+        with pytest.raises(RecipeError, match=r'list\.yaml.* must be a mapping'):
+            load_recipe(tmp_path / 'list.yaml')
+
+
+class TestSchedule:
+    def test_cosine_with_warmup(self):
+        schedule = Schedule(name='cosine', warmup=10, floor=0.1)
+        assert schedule.factor_at(0, 100) == pytest.approx(0.1)
+        assert schedule.factor_at(50, 100) == pytest.approx(0.55)
+        assert schedule.factor_at(100, 100) == pytest.approx(0.1)
+
+    def test_constant(self):
+        assert Schedule(name='constant').factor_at(99, 100) == 1
+
+
+def test_every_recipe_answers_a_schema_with_its_questions():
+    for name in list_recipes():
+        for task in load_recipe(name).tasks.values():
+            questions = getattr(load_schema(task.schema), 'questions', ())
+            known = {question.name for question in questions}
+            assert set(task.supported_questions or ()) <= known
