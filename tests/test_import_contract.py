@@ -114,6 +114,8 @@ ROOMS = {
         ),
         outside=('astropy', 'numpy', 'torch', 'tqdm'),
         in_functions=('dask', 'lsdb'),
+        # the check of an exported network
+        modules_in_functions=(('inference.export', ('onnxruntime',)),),
     ),
     'predictions': Room(
         galmorph=('exceptions', 'flags', 'images', 'schemas'),
