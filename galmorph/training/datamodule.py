@@ -238,6 +238,7 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
         self.seed = int(seed)
         self.n_workers = int(n_workers)
         self._draws, self._training, self._plain, self._renderers = {}, {}, {}, {}
+        self._loader, self._start = None, 0
         for (name, task), n in zip(self.tasks.items(), self._shares(), strict=True):
             rows = task.rows('train')
             key = (self.seed, zlib.crc32(name.encode()))
@@ -337,7 +338,33 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
             if isinstance(limit, int):
                 length = max(length, limit)
         steps = _Steps(self._training, self._draws, (rank, world))
-        return _StepLoader(steps, length, self._loader_options())
+        self._loader = _StepLoader(steps, length, self._loader_options())
+        self._loader.step, self._start = self._start, 0
+        return self._loader
+
+    def state_dict(self):
+        """
+        Tell Lightning where to go on.
+
+        Returns
+        -------
+        state : dict
+            What `load_state_dict` takes.
+        """
+        # Lightning keeps the state of loaders too, but forgets it where an
+        # epoch is complete.
+        return {'step': self._start if self._loader is None else self._loader.step}
+
+    def load_state_dict(self, state):
+        """
+        Go on where another training stopped.
+
+        Parameters
+        ----------
+        state : dict
+            As `state_dict` gave it.
+        """
+        self._start = int(state['step'])
 
     def val_dataloader(self):
         """
@@ -484,7 +511,7 @@ class _Steps(Dataset):
 
 
 class _StepLoader:
-    """Training batches from a step on; Lightning keeps the step in checkpoints."""
+    """Training batches from a step on, which is kept in checkpoints."""
 
     def __init__(self, steps, length, options):
         self.steps, self.length, self.options = steps, length, options
