@@ -303,20 +303,30 @@ def reduce_image(image, recipe, reduction='auto'):
         scale = math.sqrt(abs(np.linalg.det(image.affines[0, 0, :2, :2])))
         reduction = math.floor(max(scale / _MIN_SAMPLING, recipe.antialias * scale)
                                + 1e-6)  # fmt: skip
-    n_channel, ny, nx = image.pixels.shape
+    ny, nx = image.pixels.shape[1:]
     k = min(max(int(reduction), 1), ny, nx)
     if k == 1:
         return image
-    boxes = image.pixels[:, : ny // k * k, : nx // k * k]
-    boxes = boxes.reshape(n_channel, ny // k, k, nx // k, k)
-    pixels = boxes.mean((2, 4), dtype=np.float32)
-    if boxes.dtype == np.uint8:
-        pixels = np.rint(pixels).astype(np.uint8)
+    pixels = _average(image.pixels[:, : ny // k * k, : nx // k * k], k)
     middle = (k - 1) / 2
     to_boxes = geometry.scaling(1 / k) @ geometry.translation(-middle, -middle)
     return PreparedImage(
         pixels, to_boxes @ image.affines, image.is_picture, image.flags, image.filled
     )
+
+
+def _average(pixels, k):
+    """Average boxes of k × k pixels; bytes stay bytes."""
+    is_byte = pixels.dtype == np.uint8
+    # Plane by plane, which is faster than a mean over two axes.
+    total = sum(
+        pixels[:, y::k, x::k].astype(np.uint32 if is_byte else pixels.dtype)
+        for y in range(k)
+        for x in range(k)
+    )
+    if is_byte:
+        return np.rint(total / np.float32(k * k)).astype(np.uint8)
+    return (total / (k * k)).astype(np.float32)
 
 
 def _write(file, prepared, n, *, progress_bar):
