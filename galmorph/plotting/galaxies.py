@@ -154,11 +154,14 @@ def plot_answers(row, *, stamp=None, schema=None, title=None, figure=None):
     row : `~astropy.table.Row`
         A row of a table with all answers. Bars are path probabilities: those
         of a question add up to that of the answer that leads to it. The most
-        probable answer of each question is bright.
+        probable answer of each question is bright. Bars of attributes go from
+        the lower to the upper end of the scale.
     stamp : array-like, shape (ny, nx, 3), optional
         A picture of the galaxy, as for `plot_contact_sheet`.
-    schema : `~galmorph.schemas.DecisionTree`, optional
-        The questions. By default those that the ``meta`` of the table names.
+    schema : `~galmorph.schemas.DecisionTree` or \
+`~galmorph.schemas.AttributeSchema`, optional
+        The questions, or attributes. By default those that the ``meta`` of the
+        table names.
     title : str, optional
         What to write above; by default the class.
     figure : `~matplotlib.figure.Figure`, optional
@@ -186,15 +189,7 @@ def plot_answers(row, *, stamp=None, schema=None, title=None, figure=None):
     ['edgeon', 'yes', '0.20']
     """
     schema = load_schema(row.meta.get('GM_SCHEM', 'gz2')) if schema is None else schema
-    asked = [
-        (question, [(answer.label, row[f'{question.name}_{answer.name}'])
-                    for answer in question.answers])
-        for question in schema.questions
-        if all(f'{question.name}_{a.name}' in row.colnames for a in question.answers)
-    ]  # fmt: skip
-    asked = [(q, pairs) for q, pairs in asked if not all(
-        value is np.ma.masked or not np.isfinite(value) for _, value in pairs
-    )]  # fmt: skip
+    asked = _bars_of(schema, row)
     columns = set(schema.columns) & set(row.colnames)
     if not columns:
         msg = f'the row has no answer of {schema.name!r}; make it with columns="all"'
@@ -216,22 +211,49 @@ def plot_answers(row, *, stamp=None, schema=None, title=None, figure=None):
             for i, name in enumerate(flags):
                 page.text(_MARGIN, y - side - (i + 1) * _LINE, name, 7.5, _FLAG_COLOUR,
                           va='center')  # fmt: skip
-    for question, pairs in asked:
+    for heading, bars in asked:
         y -= 0.5 * _LINE
-        page.text(left, y, question.name.replace('_', ' '), 9, _DIM, va='center')
-        best = max(range(len(pairs)), key=lambda k: _number(pairs[k][1]))
-        for k, (label, value) in enumerate(pairs):
+        page.text(left, y, heading, 9, _DIM, va='center')
+        longest = max(length for _, _, length in bars)
+        for label, number, length in bars:
             y -= _LINE
-            value = _number(value)
-            is_best = k == best
+            is_best = schema.kind == 'attributes' or length == longest
             page.text(left + 0.15, y, label, 8, _TEXT if is_best else _DIM, va='center',
                       width=2.3)  # fmt: skip
-            page.bar(left + 2.6, y - 0.05, 3.0, 0.1, value=value,
+            page.bar(left + 2.6, y - 0.05, 3.0, 0.1, value=length,
                      colour=_CLASS_COLOURS[0] if is_best else _FAINT)  # fmt: skip
-            page.text(left + 5.7, y, f'{value:.2f}', 8, _TEXT if is_best else _DIM,
-                      va='center')  # fmt: skip
+            page.text(left + 5.7, y, number, 8, _TEXT if is_best else _DIM,
+                      va='center', width=0.75)  # fmt: skip
         y -= 1.2 * _LINE
     return page.figure
+
+
+def _bars_of(schema, row):
+    """For each heading the label, number and length of its bars."""
+    asked = []
+    if schema.kind == 'attributes':
+        known = [(a, row[a.name]) for a in schema.attributes if a.name in row.colnames]
+        bars = []
+        for attribute, value in known:
+            if not _is_known(value):
+                continue
+            std = row[f'{attribute.name}_std'] \
+                if f'{attribute.name}_std' in row.colnames else None  # fmt: skip
+            number = f'{value:.2f}'
+            if std is not None and _is_known(std):
+                number += f' ± {std:.2f}'
+            length = (value - attribute.low) / (attribute.high - attribute.low)
+            bars.append((attribute.label, number, float(length)))
+        return [(schema.title, bars)] if bars else []
+    for question in schema.questions:
+        names = [f'{question.name}_{answer.name}' for answer in question.answers]
+        if set(names) <= set(row.colnames) and any(_is_known(row[n]) for n in names):
+            values = [_number(row[name]) for name in names]
+            labels = [answer.label for answer in question.answers]
+            bars = [(label, f'{value:.2f}', value)
+                    for label, value in zip(labels, values, strict=True)]  # fmt: skip
+            asked.append((question.name.replace('_', ' '), bars))
+    return asked
 
 
 class _Page:
@@ -308,10 +330,11 @@ class _Page:
         self.patch(Rectangle((x, y), width * value, height, fc=colour, ec='none'))
 
     def answer(self, x, y, side, *, name, probability, colours):
-        number = self.text(x + side, y - 0.09, f'{probability:.2f}', 7, _TEXT,
-                           ha='right', va='center')  # fmt: skip
-        room = side - self.extent(number) - 0.06
-        self.bar(x, y - 0.12, room, 0.055, value=probability, colour=colours[name])
+        if np.isfinite(probability):
+            number = self.text(x + side, y - 0.09, f'{probability:.2f}', 7, _TEXT,
+                               ha='right', va='center')  # fmt: skip
+            room = side - self.extent(number) - 0.06
+            self.bar(x, y - 0.12, room, 0.055, value=probability, colour=colours[name])
         self.text(x, y - 0.25, name, 7, colours[name], va='center', width=side)
 
     def class_legend(self, x, y, width, classes, colours):
@@ -371,7 +394,7 @@ def _answers(table):
     classes, probability, flags = (np.ma.asarray(table[name]) for name in wanted)
     return (
         np.ma.filled(classes, '').astype(str),
-        np.nan_to_num(np.ma.filled(probability.astype(float), 0.0)),
+        np.ma.filled(probability.astype(float), np.nan),
         np.ma.filled(flags, 0).astype(int),
     )
 
@@ -395,5 +418,9 @@ def _split_flags(flags):
     return shared, some
 
 
+def _is_known(value):
+    return value is not np.ma.masked and bool(np.isfinite(value))
+
+
 def _number(value):
-    return 0.0 if value is np.ma.masked or not np.isfinite(value) else float(value)
+    return float(value) if _is_known(value) else 0.0

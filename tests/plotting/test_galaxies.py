@@ -6,7 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from galmorph import MorphologyFlag, load_schema
-from galmorph.plotting import _MARKS, plot_answers, plot_contact_sheet
+from galmorph.plotting import plot_answers, plot_contact_sheet
+from galmorph.plotting.galaxies import _MARKS
 from tests.helpers.predictions import make_predictions
 
 
