@@ -13,7 +13,7 @@ _HOMES = {
     'Labels': 'galmorph.training.labels',
     'MorphologyModule': 'galmorph.training.module',
     'PixelCache': 'galmorph.training.cache',
-    'TaskData': 'galmorph.training.datamodule',
+    'TaskData': 'galmorph.training.tasks',
     'TrainingRecipe': 'galmorph.training.recipe',
     'TrainingResult': 'galmorph.training.fit',
     'TrainingTable': 'galmorph.training.layouts',

@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Batches of one task or several, for Lightning, the same at every repetition."""
 
-import dataclasses
 import math
 import zlib
 
@@ -9,175 +8,15 @@ import lightning
 import numpy as np
 import torch
 from astropy.table import Table
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from galmorph.preprocessing.recipe import Recipe
-from galmorph.training.augmentation import Augmentation
+from galmorph.training._batches import Batches, Draws, StepLoader, Steps
 from galmorph.training.datasets import BatchRenderer, GalaxyDataset
-from galmorph.training.labels import Labels
+from galmorph.training.tasks import TaskData
 
 __all__ = ['GalaxyZooDataModule', 'TaskData']
 
-_SAMPLINGS = ('uniform', 'balanced', 'weighted')
 _SPLITS = ('train', 'valid', 'test')
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TaskData:
-    """
-    The galaxies that teach one set of questions.
-
-    Parameters
-    ----------
-    images : `~galmorph.training.cache.PixelCache` or sequence
-        As in `~galmorph.training.datasets.GalaxySource`. The ``reach`` of
-        a cache should be that of the augmentation.
-    labels : `~galmorph.training.labels.Labels`
-        What is known, one row an image. Galaxies of which nothing is known
-        are left out, and so are images that a cache could not read.
-    recipe : `~galmorph.preprocessing.recipe.Recipe`, optional
-        What the network sees.
-    augmentation : `~galmorph.training.augmentation.Augmentation`, optional
-        How training galaxies are changed.
-    splits : sequence of str, optional
-        'train', 'valid' or 'test' for each row; all train by default.
-    share : float, optional
-        The part of a batch, relative to that of other tasks.
-    sampling : str or `~numpy.ndarray`, shape (n,), optional
-        'uniform' shows every galaxy once before it shows any again.
-        'balanced' draws all classes alike often. 'weighted' is 'uniform' with
-        the weights of the classes in the loss. An array draws in proportion to
-        its values. The class is that of the labels or, of votes, the most
-        probable answer of the first question.
-    weights : `~numpy.ndarray`, shape (n,), optional
-        The weight of each row in the loss.
-    sizes : `~astropy.units.Quantity`, shape (n,), optional
-        The size of each galaxy.
-    table : `~astropy.table.Table`, optional
-        The table that all this is of.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ, or a value has no meaning.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from galmorph.training import Labels, TaskData
-    >>> pixels = np.random.default_rng(1).integers(0, 255, (3, 64, 64, 3), 'uint8')
-    >>> task = TaskData(pixels, Labels('fractions', np.full((3, 37), 0.5)),
-    ...                 splits=['train', 'train', 'valid'])
-    >>> task.rows('train')
-    array([0, 1])
-    """
-
-    images: object
-    labels: Labels
-    recipe: Recipe = dataclasses.field(default_factory=Recipe)
-    augmentation: Augmentation | None = None
-    splits: object = None
-    share: float = 1.0
-    sampling: object = 'uniform'
-    weights: object = None
-    sizes: object = None
-    table: Table | None = None
-
-    def __post_init__(self):
-        n = len(self.images)
-        for name in ('labels', 'splits', 'weights', 'sizes', 'table'):
-            value = getattr(self, name)
-            if value is not None and len(value) != n:
-                msg = f'{name} has {len(value)} rows, for {n} images'
-                raise ValueError(msg)
-        if not self.share > 0:
-            msg = f'share must be positive, not {self.share!r}'
-            raise ValueError(msg)
-        if isinstance(self.sampling, str):
-            if self.sampling not in _SAMPLINGS:
-                msg = f'sampling must be one of {_SAMPLINGS}, not {self.sampling!r}'
-                raise ValueError(msg)
-        elif np.shape(self.sampling) != (n,) or not np.min(self.sampling) >= 0:
-            msg = f'sampling must be {n} numbers from 0, one an image'
-            raise ValueError(msg)
-
-    def rows(self, split):
-        """
-        List the rows of a split that are of use.
-
-        Parameters
-        ----------
-        split : str
-            'train', 'valid' or 'test'.
-
-        Returns
-        -------
-        rows : `~numpy.ndarray` of int
-            In the order of the table.
-        """
-        splits = ['train'] * len(self.images) if self.splits is None else self.splits
-        is_good = getattr(self.images, 'is_good', True)
-        chosen = np.array([str(name) == split for name in splits], bool)
-        return np.flatnonzero(chosen & self.labels.is_known & is_good)
-
-    @property
-    def classes(self):
-        """The class of each row by which to balance, -1 where unknown."""
-        if self.labels.kind == 'attributes':
-            msg = 'attributes have no classes to balance; give an array as sampling'
-            raise ValueError(msg)
-        if self.labels.kind == 'classes' or not self.labels.structure:
-            return self.labels.classes
-        start, stop, _ = self.labels.structure[0]
-        first = self.labels.targets[:, start:stop]
-        known = np.isfinite(first).all(1)
-        return np.where(known, np.nan_to_num(first).argmax(1), -1)
-
-    def probabilities(self, rows):
-        """
-        Tell how probably each row is drawn.
-
-        Parameters
-        ----------
-        rows : `~numpy.ndarray` of int
-            The rows to draw from.
-
-        Returns
-        -------
-        probabilities : `~numpy.ndarray` or None
-            They sum to 1; `None` for rows that take turns.
-        """
-        if isinstance(self.sampling, str):
-            if self.sampling != 'balanced':
-                return None
-            weights = _class_weights(self.classes[rows])
-        else:
-            weights = np.asarray(self.sampling, float)[rows]
-        if not weights.sum() > 0:
-            msg = 'sampling gives no training galaxy a chance'
-            raise ValueError(msg)
-        return weights / weights.sum()
-
-    def loss_weights(self, rows):
-        """
-        Tell how much each row counts in the loss.
-
-        Parameters
-        ----------
-        rows : `~numpy.ndarray` of int
-            The training rows, whose classes are counted.
-
-        Returns
-        -------
-        weights : `~numpy.ndarray` or None
-            One for each row of the table.
-        """
-        weights = self.weights
-        if isinstance(self.sampling, str) and self.sampling == 'weighted':
-            of_class = np.ones(len(self.images))
-            of_class[rows] = _class_weights(self.classes[rows])
-            weights = of_class if weights is None else weights * of_class
-        return weights
 
 
 class GalaxyZooDataModule(lightning.LightningDataModule):
@@ -243,7 +82,7 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
             rows = task.rows('train')
             key = (self.seed, zlib.crc32(name.encode()))
             if len(rows):
-                self._draws[name] = _Draws(rows, n, key, task.probabilities(rows))
+                self._draws[name] = Draws(rows, n, key, task.probabilities(rows))
             options = {
                 'weights': task.loss_weights(rows),
                 'sizes': task.sizes,
@@ -337,8 +176,8 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
             limit = getattr(self.trainer, 'limit_train_batches', None)
             if isinstance(limit, int):
                 length = max(length, limit)
-        steps = _Steps(self._training, self._draws, (rank, world))
-        self._loader = _StepLoader(steps, length, self._loader_options())
+        steps = Steps(self._training, self._draws, (rank, world))
+        self._loader = StepLoader(steps, length, self._loader_options())
         self._loader.step, self._start = self._start, 0
         return self._loader
 
@@ -423,7 +262,7 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
             rows = task.rows(split)[rank::world]
             starts = range(0, len(rows), self.batch_size)
             parts += [(name, rows[start : start + self.batch_size]) for start in starts]
-        batches = _Batches(self._plain, parts)
+        batches = Batches(self._plain, parts)
         return DataLoader(batches, **self._loader_options()) if parts else []
 
     def _loader_options(self):
@@ -459,95 +298,3 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
         rest = self.batch_size - len(shares) - counts.sum()
         counts[np.argsort(counts - exact, kind='stable')[:rest]] += 1
         return (counts + 1).tolist()
-
-
-class _Draws:
-    """Which rows a step shows: a function of its number."""
-
-    def __init__(self, rows, n, key, probabilities=None):
-        self.rows, self.n, self.key = rows, n, key
-        self.probabilities = probabilities
-        self._order = None, None
-
-    def rng(self, step, rank=0):
-        return np.random.default_rng([*self.key, 1, step, rank])
-
-    def at(self, step):
-        if self.probabilities is not None:
-            rng = np.random.default_rng([*self.key, 2, step])
-            return rng.choice(self.rows, self.n, p=self.probabilities)
-        # One shuffled pass after the other.
-        places = np.arange(step * self.n, (step + 1) * self.n)
-        cycles, places = np.divmod(places, len(self.rows))
-        chosen = np.empty(self.n, np.int64)
-        for cycle in np.unique(cycles):
-            here = cycles == cycle
-            chosen[here] = self._shuffled(int(cycle))[places[here]]
-        return chosen
-
-    def _shuffled(self, cycle):
-        if self._order[0] != cycle:
-            rng = np.random.default_rng([*self.key, 0, cycle])
-            self._order = cycle, rng.permutation(self.rows)
-        return self._order[1]
-
-
-class _Steps(Dataset):
-    """Training batches by the number of the step."""
-
-    def __init__(self, datasets, draws, rank):
-        self.datasets, self.draws, self.rank = datasets, draws, rank
-
-    def __getitem__(self, step):
-        rank, world = self.rank
-        batch = {}
-        for name, draws in self.draws.items():
-            rng = draws.rng(step, rank)
-            # Drawn whatever is done with it.
-            seed = int(rng.integers(2**62))
-            part = self.datasets[name].batch(draws.at(step)[rank::world], rng)
-            batch[name] = {**part, 'seed': seed}
-        return batch
-
-
-class _StepLoader:
-    """Training batches from a step on, which is kept in checkpoints."""
-
-    def __init__(self, steps, length, options):
-        self.steps, self.length, self.options = steps, length, options
-        self.step = 0
-
-    def __len__(self):
-        return self.length
-
-    def __iter__(self):
-        numbers = range(self.step, self.step + self.length)
-        for batch in DataLoader(self.steps, sampler=numbers, **self.options):
-            self.step += 1
-            yield batch
-
-    def state_dict(self):
-        return {'step': self.step}
-
-    def load_state_dict(self, state):
-        self.step = state['step']
-
-
-class _Batches(Dataset):
-    """Batches of galaxies as they are, one task after the other."""
-
-    def __init__(self, datasets, parts):
-        self.datasets, self.parts = datasets, parts
-
-    def __len__(self):
-        return len(self.parts)
-
-    def __getitem__(self, number):
-        name, rows = self.parts[number]
-        return {name: self.datasets[name].batch(rows)}
-
-
-def _class_weights(classes):
-    """Weigh all classes alike; of mean 1. Unknown ones are a class."""
-    _, inverse, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    return len(classes) / len(counts) / counts[inverse]
