@@ -1,9 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Heads: from the raw outputs of a trunk to the probabilities of a tree."""
 
-import torch
-from torch import nn
-
+from galmorph.networks._tree import TreeHead
 from galmorph.networks.values import IntervalHead, RegressionHead
 
 __all__ = [
@@ -17,31 +15,7 @@ __all__ = [
 ]
 
 
-class _TreeHead(nn.Module):
-    """
-    A head with one raw output an answer.
-
-    ``initial_bias`` is the bias that its output layer starts with.
-    """
-
-    initial_bias = 0.0
-
-    def __init__(self, structure):
-        super().__init__()
-        self.structure = tuple((int(a), int(b), int(p)) for a, b, p in structure)
-        self.n_answers = self.n_raw = self.structure[-1][1]
-
-    def _multiply(self, conditional):
-        """Path probabilities of a list of conditional ones, a question each."""
-        path = []
-        for (_, _, parent), question in zip(self.structure, conditional, strict=True):
-            if parent >= 0:
-                question = question * torch.cat(path, 1)[:, parent, None]
-            path.append(question)
-        return torch.cat(path, 1)
-
-
-class DivisiveTreeHead(_TreeHead):
+class DivisiveTreeHead(TreeHead):
     """
     Rectify, normalise a question at a time, multiply through the tree.
 
@@ -90,10 +64,10 @@ class DivisiveTreeHead(_TreeHead):
             question = positive[:, start:stop]
             total = question.sum(1, keepdim=True) + self.epsilon
             conditional.append(question / total)
-        return self._multiply(conditional)
+        return self.multiply(conditional)
 
 
-class SoftmaxTreeHead(_TreeHead):
+class SoftmaxTreeHead(TreeHead):
     """
     Take the softmax of each question, multiply through the tree.
 
@@ -127,10 +101,10 @@ class SoftmaxTreeHead(_TreeHead):
         path : `torch.Tensor`, shape (n, n_answers)
             Path probabilities, which obey the tree exactly.
         """
-        return self._multiply([raw[:, a:b].softmax(1) for a, b, _ in self.structure])
+        return self.multiply([raw[:, a:b].softmax(1) for a, b, _ in self.structure])
 
 
-class SigmoidHead(_TreeHead):
+class SigmoidHead(TreeHead):
     """
     Give each answer a probability of its own, between 0 and 1.
 
@@ -168,7 +142,7 @@ class SigmoidHead(_TreeHead):
         return raw.sigmoid()
 
 
-class ClippedHead(_TreeHead):
+class ClippedHead(TreeHead):
     """
     Cut each output at 0 and 1, as Roberts (2019) does.
 
@@ -207,7 +181,7 @@ class ClippedHead(_TreeHead):
         return raw.clamp(0, 1)
 
 
-class DirichletTreeHead(_TreeHead):
+class DirichletTreeHead(TreeHead):
     """
     Give each question a Dirichlet distribution over its answers.
 
@@ -262,7 +236,7 @@ class DirichletTreeHead(_TreeHead):
         path : `torch.Tensor`, shape (n, n_answers)
             The means of the questions, multiplied through the tree.
         """
-        return self._multiply([mean for mean, _ in self._moments(raw)])
+        return self.multiply([mean for mean, _ in self._moments(raw)])
 
     def spread(self, raw):
         """
@@ -282,8 +256,8 @@ class DirichletTreeHead(_TreeHead):
             Standard deviations.
         """
         moments = self._moments(raw)
-        mean = self._multiply([first for first, _ in moments])
-        square = self._multiply([second for _, second in moments])
+        mean = self.multiply([first for first, _ in moments])
+        square = self.multiply([second for _, second in moments])
         return (square - mean.square()).clamp(min=0).sqrt()
 
     def _moments(self, raw):
