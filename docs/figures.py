@@ -155,7 +155,8 @@ def stretches():
     fluxes += np.random.default_rng(2).normal(0, 0.012, fluxes.shape)
     # Each preset expects its own unit and pixel area.
     units = {'legacy': (0.262 / 0.396) ** 2, 'hst': 6.0}
-    names = list_stretches()
+    # Those that take each image by itself have no unit.
+    names = [name for name in list_stretches() if get_stretch(name).limits is None]
     figure, axes = plt.subplots(1, len(names), figsize=(10, 2.8), layout='constrained')
     for ax, name in zip(axes, names, strict=True):
         scaled = torch.from_numpy(fluxes * units.get(name, 1.0))

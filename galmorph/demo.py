@@ -207,8 +207,9 @@ def measure_galaxies(image, galaxies, recipe):
     found = [measure_image(cutout) for cutout in mosaic.cutouts_at(x, y, reach)]
     radius = np.array([size.petro_r90 for size in found])
     # Without a size: the radius of a disk of as many pixels.
-    fallback = np.sqrt(galaxies['area'].value / np.pi) / 1.8
-    shown = np.where(radius > 0, radius, fallback)
+    fallback = np.sqrt(galaxies['area'].value / np.pi) / 1.8 / recipe.radius90
+    framed = np.array([recipe.radius_of(size) for size in found])
+    shown = np.where(framed > 0, framed, fallback)
     images = mosaic.cutouts_at(
         x, y, 0.5 * recipe.frame_scale * recipe.frame_size * shown, shown * u.pix
     )

@@ -48,10 +48,10 @@ Limits
 
 {limits}
 
-Questions
-=========
+{noun}
+{underline}
 
-The decision tree is ``{schema}``. A question without support has a masked column.
+{schema}
 
 {questions}
 
@@ -139,7 +139,9 @@ def accuracy_of(card):
     parts = []
     if facts:
         parts.append('\n'.join(f':{key}: {escape(str(facts[key]))}' for key in facts))
-    for label, content in (('Score', scores), ('Question', questions)):
+    is_tree = load_schema(card.schema).kind == 'tree'
+    noun = 'Question' if is_tree else 'Attribute'
+    for label, content in (('Score', scores), (noun, questions)):
         if content:
             rows = [score_row(name, score) for name, score in content.items()]
             columns = (label, 'Value', 'Interval', 'Galaxies')
@@ -148,16 +150,32 @@ def accuracy_of(card):
 
 
 def questions_of(card):
-    """Return the table of the questions and whether they are answered."""
+    """Return the table of the questions or attributes, and which are answered."""
+    schema = load_schema(card.schema)
+    is_tree = schema.kind == 'tree'
     rows = [
         (
-            f'``{question.name}``',
-            escape(question.text),
-            'yes' if question.name in card.supported_questions else 'no',
+            f'``{entry.name}``',
+            escape(entry.text),
+            'yes' if entry.name in card.supported_questions else 'no',
         )
-        for question in load_schema(card.schema).questions
+        for entry in (schema.questions if is_tree else schema.attributes)
     ]
-    return list_table(rows, header=('Question', 'Text', 'Supported'))
+    noun = 'Question' if is_tree else 'Attribute'
+    return list_table(rows, header=(noun, 'Text', 'Supported'))
+
+
+def schema_of(card):
+    """Return what the schema is, in a sentence."""
+    if load_schema(card.schema).kind == 'tree':
+        return (
+            f'The decision tree is ``{card.schema}``. A question without support has '
+            'masked columns.'
+        )
+    return (
+        f'The attributes are those of ``{card.schema}``. One without support has a '
+        'masked column.'
+    )
 
 
 def paper_of(card):
@@ -190,6 +208,7 @@ def page_of(card):
     ]
     if card.url:
         facts.append(('Address', card.url))
+    noun = 'Questions' if load_schema(card.schema).kind == 'tree' else 'Attributes'
     return PAGE.format(
         heading=heading(card.name),
         name=card.name,
@@ -197,7 +216,9 @@ def page_of(card):
         description=escape(card.description.strip()),
         facts=list_table(facts),
         limits='\n'.join(f'* {escape(" ".join(text.split()))}' for text in card.limits),
-        schema=card.schema,
+        noun=noun,
+        underline='=' * len(noun),
+        schema=schema_of(card),
         questions=questions_of(card),
         accuracy=accuracy_of(card),
         recipe=literal_yaml(card.recipe),

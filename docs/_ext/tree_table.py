@@ -1,23 +1,26 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The directive ``tree-table``: the answers of a decision tree, from the code."""
+"""The directive ``tree-table``: answers of a tree, or attributes, from the code."""
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
 from galmorph.schemas import load_schema
 
-HEADER = ('Column', 'Answer', 'In the catalogue', 'On Kaggle')
+ANSWERS = ('Column', 'Answer', 'In the catalogue')
+ATTRIBUTES = ('Column', 'Attribute', 'Scale', 'What it says')
 WIDTHS = (44, 24, 18, 14)
 
 
 class TreeTable(Directive):
-    """A table a question; the name of the tree as argument."""
+    """A table a question, or one of attributes; the name of the schema as argument."""
 
     required_arguments = 1
 
     def run(self):
         """Return the questions as paragraphs, each with its table."""
         schema = load_schema(self.arguments[0])
+        if schema.kind == 'attributes':
+            return [attribute_table(schema)]
         content = []
         for question in schema.questions:
             asked = 'of every galaxy'
@@ -33,14 +36,34 @@ class TreeTable(Directive):
 
 def table_of(schema, question):
     """Return the table of the answers of a question."""
-    group = nodes.tgroup(cols=len(HEADER))
+    columns = schema.columns[question.slice]
+    rows = [
+        (column, answer.label, answer.id, answer.column)
+        for column, answer in zip(columns, question.answers, strict=True)
+    ]
+    source = 'On Kaggle' if schema.source == 'Kaggle' else 'Its column'
+    return make_table((*ANSWERS, source), rows)
+
+
+def attribute_table(schema):
+    """Return the table of attributes."""
+    rows = [
+        (attribute.name, attribute.label, f'{attribute.low:g} to {attribute.high:g}',
+         attribute.text)
+        for attribute in schema.attributes
+    ]  # fmt: skip
+    return make_table(ATTRIBUTES, rows)
+
+
+def make_table(header, rows):
+    """Return a table whose first column is code."""
+    group = nodes.tgroup(cols=len(header))
     group += [nodes.colspec(colwidth=width) for width in WIDTHS]
     head, body = nodes.thead(), nodes.tbody()
-    head += row_of([nodes.Text(text) for text in HEADER])
-    columns = schema.columns[question.slice]
-    for column, answer in zip(columns, question.answers, strict=True):
-        texts = [nodes.Text(text) for text in (answer.label, answer.id, answer.column)]
-        body += row_of([nodes.literal('', column), *texts])
+    head += row_of([nodes.Text(text) for text in header])
+    for column, *texts in rows:
+        cells = [nodes.Text(text) for text in texts]
+        body += row_of([nodes.literal('', column), *cells])
     group += [head, body]
     table = nodes.table()
     table += group

@@ -2,11 +2,13 @@
 """The command ``galmorph``."""
 
 import argparse
+import functools
 import os
 import sys
 import time
 
 import galmorph
+from galmorph.cli.train import add_finetune, add_train
 from galmorph.exceptions import GalmorphError
 
 __all__ = ['main']
@@ -121,6 +123,9 @@ def _parser():
         help='default: %(default)s',
     )
     _add_predict(commands, [common, running])
+    command = functools.partial(_command, commands)
+    add_train(command, [common])
+    add_finetune(command, [common])
 
     weights = commands.add_parser(
         'weights',
@@ -195,7 +200,7 @@ def _add_predict(commands, parents):
     )
     options = (
         ('--columns', 'COLUMNS', "'all' (default), 'best' or questions, with commas"),
-        ('--size', 'SIZE', "90 %% Petrosian radius: a column, or a value, '3 arcsec'"),
+        ('--size', 'SIZE', "radius that the weights scale by: a column, or '3 arcsec'"),
         ('--hdu', 'HDU', 'number or name of the HDU, with commas for bands'),
         ('--bands', 'BANDS', "names of the bands, with commas: 'g,r,i'"),
         ('--unit', 'UNIT', "unit of the pixels, 'nmgy'"),
@@ -211,7 +216,13 @@ def _add_predict(commands, parents):
         type=int,
         default=1,
         metavar='N',
-        help='average over N rotations and mirror images',
+        help='average over N rotations, mirror images and zooms',
+    )
+    parser.add_argument(
+        '--zooms',
+        default='1',
+        metavar='ZOOMS',
+        help="sizes to show each galaxy at, with commas: '0.83,1,1.2' (default: 1)",
     )
 
 
@@ -279,7 +290,9 @@ def _predict(arguments):
         'bands': inputs.parse_names(arguments.bands),
         'unit': arguments.unit,
     }
-    classifier = _classifier(arguments, n_transforms=arguments.transforms)
+    with outputs.as_request():
+        zooms = inputs.parse_zooms(arguments.zooms, arguments.transforms)
+    classifier = _classifier(arguments, n_transforms=arguments.transforms, zooms=zooms)
     # Whatever can be known to fail does so now: weights, device, columns, file.
     empty = classifier.classify([])
     with outputs.as_request():

@@ -10,7 +10,14 @@ from astropy.table import QTable
 
 from galmorph.cli.outputs import RequestError
 
-__all__ = ['collect', 'parse_hdu', 'parse_names', 'parse_size']
+__all__ = [
+    'collect',
+    'parse_hdu',
+    'parse_names',
+    'parse_size',
+    'parse_zooms',
+    'read_catalogue',
+]
 
 _FITS = ('.fits', '.fit', '.fts')
 _PICTURES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff')
@@ -68,7 +75,7 @@ def collect(inputs, *, format=None, image=None, mosaic=None):  # noqa: A002
             raise RequestError(msg)
         paths = [found for path in inputs for found in _expand(path)]
         return QTable({'path': np.array(paths, dtype='U')}), paths
-    table = _read(inputs[0], format)
+    table = read_catalogue(inputs[0], format)
     try:
         return table, _images(table, image, mosaic, Path(inputs[0]).parent)
     except ValueError as error:
@@ -148,9 +155,37 @@ def _is_fits_table(path):
     return has_table and not is_image
 
 
-def _read(path, format_):
+def read_catalogue(path, format=None):  # noqa: A002
+    """
+    Read a table.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    format : str, optional
+        Its format, as `astropy.table.Table.read` names it.
+
+    Returns
+    -------
+    table : `~astropy.table.QTable`
+        The table.
+
+    Raises
+    ------
+    `~galmorph.cli.outputs.RequestError`
+        If it is not there or cannot be read.
+
+    Examples
+    --------
+    >>> from galmorph.cli.inputs import read_catalogue
+    >>> read_catalogue('lost.csv')
+    Traceback (most recent call last):
+    ...
+    galmorph.cli.outputs.RequestError: there is no file 'lost.csv'
+    """
     try:
-        return QTable.read(path, format=format_)
+        return QTable.read(path, format=format)
     except FileNotFoundError as error:
         msg = f'there is no file {path!r}'
         raise RequestError(msg) from error
@@ -261,3 +296,41 @@ def parse_hdu(text):
         return None
     names = [int(name) if name.lstrip('-').isdigit() else name for name in names]
     return names[0] if len(names) == 1 else names
+
+
+def parse_zooms(text, n_transforms):
+    """
+    Understand ``--zooms``: numbers with commas.
+
+    Parameters
+    ----------
+    text : str
+        What was given.
+    n_transforms : int
+        How many transforms are shared among them.
+
+    Returns
+    -------
+    zooms : tuple of float
+        The zooms.
+
+    Raises
+    ------
+    ValueError
+        If one is no positive number, or the transforms cannot be shared.
+
+    Examples
+    --------
+    >>> from galmorph.cli.inputs import parse_zooms
+    >>> parse_zooms('0.8, 1, 1.25', 6)
+    (0.8, 1.0, 1.25)
+    """
+    from galmorph.inference.transforms import frame_transforms
+
+    try:
+        zooms = tuple(float(word) for word in parse_names(text))
+    except ValueError as error:
+        msg = f"--zooms {text!r} must be numbers with commas, such as '0.83,1,1.2'"
+        raise ValueError(msg) from error
+    frame_transforms(n_transforms, zooms)
+    return zooms

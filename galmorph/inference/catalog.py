@@ -272,7 +272,7 @@ def _grown(mosaic, x, y, image, recipe):
     reach = recipe.frame_scale * recipe.frame_size / 2
     for half in _HALF_WIDTHS[1:]:
         # One that fills its cutout measures too small, but above this.
-        if not reach * measure_image(image).petro_r90 > half / 2:
+        if not reach * recipe.radius_of(measure_image(image)) > half / 2:
             break
         (image,) = mosaic.cutouts_at(x, y, half)
     return image

@@ -8,6 +8,7 @@ from astropy import units as u
 
 from galmorph.flags import MorphologyFlag
 from galmorph.preprocessing.photometry import estimate_background, flux_scale
+from galmorph.preprocessing.stretch import get_stretch
 
 __all__ = ['choose_bands', 'mix_bands']
 
@@ -87,9 +88,9 @@ def choose_bands(names, recipe, *, is_picture=False):
         # The R of a picture is a colour of the screen, not the band r.
         if wanted[0] in short and not is_picture:
             return np.eye(n_band)[[short.index(wanted[0])]], flags
-        if not is_picture:
-            flags |= MorphologyFlag.OTHER_INSTRUMENT
-        return np.full((1, n_band), 1 / n_band), flags
+        if is_picture:
+            return np.full((1, n_band), 1 / n_band), flags
+        return _nearest_band(short, wanted[0]), flags | MorphologyFlag.OTHER_INSTRUMENT
     if set(wanted) <= set(short):
         return np.eye(n_band)[[short.index(band) for band in wanted]], flags
     # Red to blue; bands of unknown names are taken to come blue first.
@@ -106,13 +107,24 @@ def choose_bands(names, recipe, *, is_picture=False):
     return weights, flags | MorphologyFlag.OTHER_INSTRUMENT
 
 
-def mix_bands(image, pixels, recipe, position, radius):
+def _nearest_band(short, wanted):
+    """Weights of the band nearest in wavelength; of all where that is unknown."""
+    wavelengths = [_wavelength(name) for name in (wanted, *short)]
+    if None in wavelengths:
+        return np.full((1, len(short)), 1 / len(short))
+    distances = np.abs(np.log(wavelengths[1:]) - np.log(wavelengths[0]))
+    return np.eye(len(short))[[distances.argmin()]]
+
+
+def mix_bands(image, pixels, recipe, position, radius, *, frame=(...,)):
     """
     Turn the bands of an image into the channels of a recipe.
 
     Bands of the recipe, with a known unit and pixel scale, keep their flux.
     Others are scaled, channel by channel, to the surface brightness of a
-    typical galaxy of the training set, and flagged.
+    typical galaxy of the training set, and flagged. For a stretch that takes
+    each image by itself the flux goes from 0 to 1 between its limits in the
+    frame, whatever its unit.
 
     Parameters
     ----------
@@ -126,13 +138,15 @@ def mix_bands(image, pixels, recipe, position, radius):
         (x, y) of the galaxy in ``pixels``.
     radius : float
         The 90 % radius of the galaxy in pixels.
+    frame : tuple of slice, optional
+        Rows and columns of the image that the frame covers; all by default.
 
     Returns
     -------
     channels : `~numpy.ndarray`, shape (n_channel, ny, nx)
         A picture as it is, uint8 or float32 in [0, 1]; else fluxes in
         ``recipe.unit`` per ``recipe.pixel_area``, float32, the sky
-        subtracted.
+        subtracted; or those between the limits of the stretch.
     flags : `~galmorph.flags.MorphologyFlag`
         Those of `choose_bands`, and FLUX_SCALED.
 
@@ -155,6 +169,9 @@ def mix_bands(image, pixels, recipe, position, radius):
     weights, flags = choose_bands(image.bands, recipe, is_picture=image.is_picture)
     if image.is_picture:
         return _picture_channels(pixels, weights), flags
+    limits = get_stretch(recipe.stretch).limits
+    if limits is not None:
+        return _between_limits(image, pixels, weights, limits, frame), flags
     # Asked for even where the bands are others: no image in kelvin passes.
     factors = _calibration(image, recipe)
     if flags:
@@ -177,6 +194,20 @@ def mix_bands(image, pixels, recipe, position, radius):
     )
     channels = channels * np.float32(factor)[:, None, None]
     return channels, flags | MorphologyFlag.FLUX_SCALED
+
+
+def _between_limits(image, pixels, weights, limits, frame):
+    """Channels that go from 0 to 1 between percentiles of their frame."""
+    shown = np.asarray(image.data[:, *frame], np.float32)
+    if image.mask is not None:
+        shown = np.where(image.mask[:, *frame], np.nan, shown)
+    shown = _channels(np.where(np.isfinite(shown), shown, np.nan), weights)
+    channels = _channels(np.asarray(pixels, np.float32), weights)
+    if not np.isfinite(shown).any((1, 2)).all():
+        shown = channels
+    low, high = np.nanpercentile(shown, limits, axis=(1, 2))[:, :, None, None]
+    scale = np.divide(1, high - low, out=np.zeros_like(high), where=high > low)
+    return ((channels - low) * scale).astype(np.float32)
 
 
 def _channels(data, weights):

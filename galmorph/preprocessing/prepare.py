@@ -10,10 +10,11 @@ from astropy import units as u
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import GalaxyImage, check_content
-from galmorph.preprocessing import geometry
+from galmorph.preprocessing import _field, geometry
 from galmorph.preprocessing.colour import choose_bands, mix_bands
 from galmorph.preprocessing.photometry import fill_nonfinite
 from galmorph.preprocessing.sizes import measure_galaxy
+from galmorph.preprocessing.stretch import get_stretch
 from galmorph.preprocessing.survey import is_from_survey
 
 __all__ = ['PreparedImage', 'measure_image', 'prepare']
@@ -28,10 +29,6 @@ _MIN_RADIUS = 4.0
 
 # Part of the network's field that may lie outside an image unmentioned.
 _MAX_OUTSIDE = 0.01
-
-# Sides of what is cut out for the resample are multiples of this, so that
-# many images share a shape and go through it together.
-_SIDE_STEP = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +116,12 @@ def prepare(image, recipe, transforms=None, *, reach=None):
     if transforms is None:
         transforms = np.eye(3)[None]
     affines = to_pixels @ transforms[:, None] @ recipe.output_to_frame
-    box, outside = _field(affines, recipe, image.shape2d)
+    box, outside = _field.field(affines, recipe, image.shape2d)
+    seen = affines
     if reach is not None:
         beyond = to_pixels @ reach[:, None] @ recipe.output_to_frame
-        box, _ = _field(np.concatenate([affines, beyond]), recipe, image.shape2d)
+        seen = np.concatenate([affines, beyond])
+        box, _ = _field.field(seen, recipe, image.shape2d)
     if outside > _MAX_OUTSIDE:
         flags |= MorphologyFlag.EDGE
     x_start, x_stop, y_start, y_stop = box
@@ -133,8 +132,17 @@ def prepare(image, recipe, transforms=None, *, reach=None):
         pixels, filled = fill_nonfinite(part)
     if filled:
         flags |= MorphologyFlag.NONFINITE_PIXELS
-    pixels, colour_flags = mix_bands(image, pixels, recipe, part.position, radius)
-    affines = geometry.translation(-x_start, -y_start) @ affines
+    pixels, colour_flags = mix_bands(
+        image, pixels, recipe, part.position, recipe.radius90 * radius,
+        frame=_field.frame_part(x, y, radius, recipe, image.shape2d),
+    )  # fmt: skip
+    corner = x_start, y_start
+    if not image.is_picture and get_stretch(recipe.stretch).limits is not None:
+        # 0, which the resample takes for what lies outside, is not the sky here.
+        extent = _field.extent(geometry.translation(-x_start, -y_start) @ seen, recipe)
+        pixels, margin = _field.continue_sky(pixels, extent)
+        corner = x_start - margin[0], y_start - margin[1]
+    affines = geometry.translation(-corner[0], -corner[1]) @ affines
     if is_from_survey(image, recipe.survey) is False:
         flags |= MorphologyFlag.OTHER_INSTRUMENT
     flags |= colour_flags
@@ -245,7 +253,7 @@ def _frame_to_pixels(image, recipe):
         # Row 0 is the top of a picture, and the bottom of a FITS image.
         parity = geometry.scaling(1, 1 if image.is_picture else -1)
         linear = geometry.translation(*position) @ parity
-    if radius < _MIN_RADIUS:
+    if recipe.radius90 * radius < _MIN_RADIUS:
         flags |= MorphologyFlag.UNRESOLVED
     return linear @ geometry.scaling(recipe.frame_scale * radius), radius, flags
 
@@ -270,10 +278,10 @@ def _sky_to_pixels(image, position):
 
 
 def _measured_radius(image, recipe):
-    """Position, 90 % radius in pixels, and flags, measured on the image."""
+    """Position, radius in pixels, and flags, measured on the image."""
     found = measure_image(image)
     if found.flags & MorphologyFlag.SIZE_MEASURED:
-        return (found.x, found.y), found.petro_r90, found.flags
+        return (found.x, found.y), recipe.radius_of(found), found.flags
     flags = found.flags | MorphologyFlag.SIZE_UNKNOWN
     if image.is_picture:
         flags |= MorphologyFlag.SIZE_UNCERTAIN
@@ -295,29 +303,3 @@ def _detection_plane(data):
     if not weights.any():
         weights[:] = 1
     return np.tensordot(weights, finite, 1) / weights.sum()
-
-
-def _field(affines, recipe, shape):
-    """What of an image a network sees, and how much it sees beyond."""
-    ny, nx = shape
-    size = recipe.output_size
-    steps = np.linspace(0, size - 1, 9)
-    grid_x, grid_y = np.meshgrid(steps, steps)
-    x, y = geometry.apply_affine(affines[..., None, None, :, :], grid_x, grid_y)
-    beyond = (x < -0.5) | (x > nx - 0.5) | (y < -0.5) | (y > ny - 0.5)
-    # Half the diagonal of the box that is averaged, and the interpolation.
-    sides = np.abs(affines[..., :2, :2]).sum(-1).reshape(-1, 2).max(0)
-    margins = 2 + recipe.antialias / 2 * sides
-    return (
-        *_interval(x, margins[0], nx),
-        *_interval(y, margins[1], ny),
-    ), beyond.mean()
-
-
-def _interval(values, margin, length):
-    """First column and one past the last, in steps, within the image."""
-    start = math.floor(values.min() - margin)
-    stop = math.ceil(values.max() + 1 + margin)
-    start = min(max(start, 0), length - 1)
-    stop = start + max(-(-(stop - start) // _SIDE_STEP), 1) * _SIDE_STEP
-    return start, min(stop, length)

@@ -15,6 +15,11 @@ from galmorph.preprocessing.stretch import get_stretch
 
 __all__ = ['Recipe']
 
+# Sizes of a galaxy that a frame may be scaled by: the attribute of a measured
+# `GalaxySize`, and the 90 % Petrosian radius of an exponential disk in units
+# of it.
+_SIZES = {'petroR90_r': ('petro_r90', 1.0), 'half_light_radius': ('petro_r50', 2.3)}
+
 _WORDS = {
     str: 'a string',
     int: 'a whole number',
@@ -54,7 +59,10 @@ class Recipe:
     frame_scale : float
         Size of a frame pixel in units of the size of the galaxy.
     size : str
-        The size, ``petroR90_r`` for the Petrosian radius that holds 90 %.
+        The size that this is: ``petroR90_r`` for the Petrosian radius that
+        holds 90 % of the light, ``half_light_radius`` for that of the circle
+        with half of it, which for an ellipse is the geometric mean of its
+        half axes.
     step : float
         Frame pixels per pixel of the network's input, at the middle of the
         frame.
@@ -115,6 +123,9 @@ class Recipe:
             if not getattr(self, name) > 0:
                 msg = f'{name} must be positive, not {getattr(self, name)!r}'
                 raise ValueError(msg)
+        if self.size not in _SIZES:
+            msg = f'size must be one of {sorted(_SIZES)}, not {self.size!r}'
+            raise ValueError(msg)
         if not 0 <= self.antialias < math.inf:
             msg = f'antialias must not be negative, but is {self.antialias!r}'
             raise ValueError(msg)
@@ -160,6 +171,27 @@ class Recipe:
         """
         grid = geometry.scaling(self.step) @ geometry.centre_of(self.output_size)
         return geometry.rotation(np.array(self.views)) @ grid
+
+    @property
+    def radius90(self):
+        """The 90 % Petrosian radius of a disk in units of ``size``."""
+        return _SIZES[self.size][1]
+
+    def radius_of(self, measured):
+        """
+        Choose the radius that the frame is scaled by.
+
+        Parameters
+        ----------
+        measured : `~galmorph.preprocessing.sizes.GalaxySize`
+            The radii of a galaxy, in pixels.
+
+        Returns
+        -------
+        radius : float
+            That of the kind of ``size``, in pixels.
+        """
+        return getattr(measured, _SIZES[self.size][0])
 
     @property
     def hash(self):

@@ -4,7 +4,7 @@
 import dataclasses
 import math
 
-__all__ = ['LuptonStretch', 'get_stretch', 'list_stretches']
+__all__ = ['AsinhStretch', 'LuptonStretch', 'get_stretch', 'list_stretches']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,9 @@ class LuptonStretch:
     stretch: float
     softening: float
     offset: float = 0.0
+
+    # Fluxes mean the same in all images.
+    limits = None
 
     @classmethod
     def from_idlutils(cls, scales, nonlinearity):
@@ -89,6 +92,54 @@ class LuptonStretch:
         return picture / picture.amax(-3, keepdim=True).clamp(min=1)
 
 
+@dataclasses.dataclass(frozen=True)
+class AsinhStretch:
+    """
+    An asinh stretch between limits that each image sets for itself.
+
+    With the limits (0, 100), the darkest and the brightest pixel of the frame,
+    it gives the numbers of ``astropy.visualization.simple_norm(frame,
+    'asinh', asinh_a=softening)``.
+
+    Parameters
+    ----------
+    softening : float
+        Where linear turns into logarithmic, as part of the range.
+    limits : (float, float), optional
+        Percentiles of the frame that become black and white. A band by
+        itself each.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from galmorph.preprocessing.stretch import AsinhStretch
+    >>> AsinhStretch(0.1)(torch.tensor([-1.0, 0.0, 0.1, 1.0, 2.0]))
+    tensor([0.0000, 0.0000, 0.2940, 1.0000, 1.0000])
+    """
+
+    softening: float
+    limits: tuple[float, float] = (0.0, 100.0)
+
+    def __call__(self, fluxes):
+        """
+        Stretch fluxes.
+
+        Parameters
+        ----------
+        fluxes : `torch.Tensor`
+            Fluxes that go from 0 to 1 between the limits.
+
+        Returns
+        -------
+        picture : `torch.Tensor`, of the shape of ``fluxes``
+            Grey values in [0, 1].
+        """
+        import torch
+
+        scaled = torch.asinh(fluxes.clamp(0, 1) / self.softening)
+        return scaled / math.asinh(1 / self.softening)
+
+
 _PRESETS = {
     # idlutils nw_rgb_make: SDSS i, r, g in nanomaggies per 0.396 arcsec pixel.
     'sdss': LuptonStretch.from_idlutils((4.9, 5.7, 7.8), 3.0),
@@ -105,6 +156,11 @@ _PRESETS = {
     # Hubble deep fields: F160W, F125W, F814W (or F606W) in nJy per 0.06 arcsec
     # pixel; the sky noise of CANDELS comes out at a few per cent grey.
     'hst': LuptonStretch((1.0, 1.2, 2.0), stretch=1.0, softening=10.0),
+    # The stamps of Galaxy Zoo CEERS, whose making is not published: what they
+    # show is that of astropy's default. With it undone the half-light radius is
+    # that by which they were cut, and the saturated area grows as that of the
+    # peak does, so no percentile was cut off.
+    'asinh-image': AsinhStretch(0.1),
 }
 
 
@@ -121,7 +177,7 @@ def list_stretches():
     --------
     >>> from galmorph.preprocessing.stretch import list_stretches
     >>> list_stretches()
-    ['hst', 'legacy', 'sdss', 'sdss-dr8']
+    ['asinh-image', 'hst', 'legacy', 'sdss', 'sdss-dr8']
     """
     return sorted(_PRESETS)
 
@@ -137,8 +193,9 @@ def get_stretch(name):
 
     Returns
     -------
-    stretch : `LuptonStretch`
-        The stretch.
+    stretch : `LuptonStretch` or `AsinhStretch`
+        The stretch. One whose ``limits`` are not `None` takes each image by
+        itself.
 
     Raises
     ------

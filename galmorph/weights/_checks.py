@@ -81,7 +81,7 @@ def check_names(card):
     ):
         if name not in known:
             _refuse(label, f'unknown {kind} {name!r}{did_you_mean(name, known)}')
-    questions = question_names(card)
+    questions, noun = question_names(card), schema_noun(card)
     for key, names in (
         ('supported_questions', card.supported_questions),
         ('metrics', card.metrics.get('questions', ())),
@@ -90,16 +90,23 @@ def check_names(card):
             if name not in questions:
                 _refuse(
                     label,
-                    f'{key!r} names {name!r}, which is no question of the schema '
+                    f'{key!r} names {name!r}, which is no {noun} of the schema '
                     f'{card.schema!r}{did_you_mean(name, questions)}',
                 )
 
 
 def question_names(card):
-    """Return the names of the questions of the schema of a card."""
+    """Return the names of the questions, or attributes, of the schema of a card."""
     from galmorph.schemas import load_schema
 
-    return [question.name for question in load_schema(card.schema).questions]
+    return list(load_schema(card.schema).names)
+
+
+def schema_noun(card):
+    """Return what the names of the schema of a card are: 'question', 'attribute'."""
+    from galmorph.schemas import load_schema
+
+    return 'question' if load_schema(card.schema).kind == 'tree' else 'attribute'
 
 
 def plain(card, key):

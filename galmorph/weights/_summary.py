@@ -3,6 +3,8 @@
 
 import textwrap
 
+from galmorph.weights import _checks
+
 _WIDTH = 88
 _NOT_SCORES = ('split', 'n_galaxy', 'questions')
 
@@ -16,6 +18,7 @@ def summarise(card):
         if paper.get(key)
     )
     doi = f'https://doi.org/{paper["doi"]}' if paper.get('doi') else ''
+    nouns = f'{_checks.schema_noun(card)}s'
     parts = [
         f'{card.name} {card.version}: {card.title}',
         _paragraph(card.description),
@@ -36,8 +39,8 @@ def summarise(card):
         _section('Pixels', _pairs(card.recipe)),
         _section('Training', _pairs(card.training)),
         _metrics(card.metrics),
-        _section('Supported questions', _items(card.supported_questions)),
-        _section('Unsupported questions', _items(card.unsupported_questions)),
+        _section(f'Supported {nouns}', _items(card.supported_questions)),
+        _section(f'Unsupported {nouns}', _items(card.unsupported_questions)),
         _section('Limits', _items(card.limits)),
     ]
     return '\n\n'.join(part for part in parts if part)

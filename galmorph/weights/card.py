@@ -41,7 +41,8 @@ class WeightsCard:
         ``name``, as in `galmorph.networks.list_networks`, and ``options``
         for `galmorph.networks.create_network`.
     schema : str
-        The decision tree, as in `galmorph.schemas.list_schemas`.
+        The decision tree or list of attributes, as in
+        `galmorph.schemas.list_schemas`.
     recipe : dict
         What happens to an image before the network sees it, as
         ``Recipe.to_dict`` returns it.
@@ -60,7 +61,8 @@ class WeightsCard:
         {``value``, ``low``, ``high``, ``n``}, and ``questions``, a dict of
         {``rmse`` or ``value``, ``low``, ``high``, ``n``} by question.
     supported_questions : list of str
-        The questions that the weights answer; all others come out masked.
+        The questions that the weights answer, or the attributes that they
+        measure; all others come out masked.
     limits : list of str
         What the weights should not be used for.
     paper : dict

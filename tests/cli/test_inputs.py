@@ -7,7 +7,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
 
-from galmorph.cli.inputs import collect, parse_hdu, parse_names, parse_size
+from galmorph.cli.inputs import collect, parse_hdu, parse_names, parse_size, parse_zooms
 from galmorph.cli.outputs import RequestError
 from tests.helpers.fits import make_hdu
 
@@ -106,3 +106,22 @@ class TestParse:
     def test_names(self):
         assert parse_names(None) is None
         assert parse_names(' g, r ,,i') == ['g', 'r', 'i']
+
+
+class TestZooms:
+    def test_numbers(self):
+        assert parse_zooms('1', 1) == (1.0,)
+        assert parse_zooms('0.8, 1,1.25', 6) == (0.8, 1, 1.25)
+
+    @pytest.mark.parametrize(
+        ('text', 'n_transforms', 'message'),
+        [
+            ('1,two', 2, "--zooms '1,two' must be numbers"),
+            ('1,-2', 2, 'zooms must be positive'),
+            ('1,2', 3, 'cannot be shared among 2 zooms'),
+            ('', 1, 'cannot be shared among 0 zooms'),
+        ],
+    )
+    def test_others(self, text, n_transforms, message):
+        with pytest.raises(ValueError, match=message):
+            parse_zooms(text, n_transforms)

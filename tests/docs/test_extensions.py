@@ -33,6 +33,21 @@ class TestTreeTable:
         rows = [node for node in table.findall() if node.tagname == 'row']
         assert len(rows) == 1 + 7
 
+    @pytest.mark.parametrize(
+        ('name', 'source'), [('gz2', 'On Kaggle'), ('gz_ceers', 'Its column')]
+    )
+    def test_says_whose_columns(self, name, source):
+        module, schema = load('tree_table'), load_schema(name)
+        assert source in module.table_of(schema, schema.questions[0]).astext()
+
+    def test_attributes(self):
+        module, schema = load('tree_table'), load_schema('efigi')
+        text = module.attribute_table(schema).astext()
+        assert '-6 to 11' in text
+        for attribute in schema.attributes:
+            assert attribute.name in text
+            assert attribute.text in text
+
 
 class TestCommandHelp:
     @pytest.mark.parametrize('words', [[], ['predict'], ['weights', 'show']])

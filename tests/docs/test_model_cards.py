@@ -7,6 +7,7 @@ import pytest
 
 from galmorph import list_weights, load_card, load_schema
 from tests.helpers.modules import load_file
+from tests.helpers.tiny import make_tiny_card
 
 
 @pytest.fixture(scope='module')
@@ -62,3 +63,21 @@ class TestWritePages:
         before = index.stat().st_mtime_ns
         model_cards.write_pages(app)
         assert index.stat().st_mtime_ns == before
+
+
+def test_a_page_of_attributes(model_cards, tiny_network, tmp_path):
+    path = make_tiny_card(
+        tmp_path,
+        schema='efigi',
+        options={'head': 'interval'},
+        supported_questions=['t_type'],
+        metrics={
+            'questions': {'t_type': {'rmse': 1.4, 'low': 1.3, 'high': 1.5, 'n': 9}}
+        },
+    )
+    page = model_cards.page_of(load_card(path))
+    assert 'Attributes\n==========\n' in page
+    assert 'The attributes are those of ``efigi``' in page
+    assert '``bar_length``' in page
+    assert '* - Attribute\n     - Value' in page
+    assert 'decision tree' not in page

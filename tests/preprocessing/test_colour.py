@@ -92,6 +92,14 @@ class TestChooseBands:
         assert weights.tolist() == [[0, 1, 0]]
         assert not flags
 
+    def test_one_band_of_others_is_the_nearest(self):
+        recipe = dataclasses.replace(GREY, bands=('F200W',))
+        weights, flags = choose_bands(('F606W', 'F160W', 'F125W'), recipe)
+        assert weights.tolist() == [[0, 1, 0]]
+        assert flags == F.OTHER_INSTRUMENT
+        # Without a known wavelength all of them are shown.
+        assert choose_bands(('x', 'F160W'), recipe)[0].tolist() == [[0.5, 0.5]]
+
     def test_pictures(self):
         weights, flags = choose_bands('RGB', RECIPE, is_picture=True)
         np.testing.assert_array_equal(weights, np.eye(3))
@@ -225,3 +233,51 @@ class TestFluxes:
         before = image.data.copy()
         mix(image)
         np.testing.assert_array_equal(image.data, before)
+
+
+class TestLimitsOfTheImage:
+    RECIPE = dataclasses.replace(GREY, stretch='asinh-image')
+
+    def test_flux_goes_from_0_to_1_whatever_its_unit(self):
+        image = make_image('r', level=3.0)
+        channels, flags = mix(image, self.RECIPE)
+        assert not flags
+        assert (channels.min(), channels.max()) == (0, 1)
+        wanted = (image.data - image.data.min()) / np.ptp(image.data)
+        np.testing.assert_allclose(channels, wanted, atol=1e-6)
+        other = GalaxyImage(
+            700 * image.data - 20, bands='r', unit=u.electron / u.s,
+        )  # fmt: skip
+        np.testing.assert_allclose(mix(other, self.RECIPE)[0], channels, atol=1e-5)
+
+    def test_limits_are_those_of_the_frame(self):
+        image = make_image('r')
+        image.data[0, 2, 3] = 1e4
+        frame = np.s_[20:80, 30:90]
+        channels, _ = mix_bands(
+            image, image.data, self.RECIPE, image.position, 16.0, frame=frame
+        )
+        shown = image.data[0][frame]
+        wanted = (image.data[0] - shown.min()) / np.ptp(shown)
+        np.testing.assert_allclose(channels[0], wanted, rtol=1e-4, atol=1e-5)
+
+    def test_missing_pixels_set_no_limits(self):
+        image = make_image('r')
+        image.data[0, 50, 60] = np.nan
+        mask = np.zeros((1, *SHAPE), bool)
+        mask[0, 3, 3] = True
+        data = image.data.copy()
+        data[0, 3, 3] = -1e5
+        masked = GalaxyImage(data, bands='r', mask=mask)
+        filled = np.nan_to_num(image.data)
+        channels, _ = mix_bands(masked, filled, self.RECIPE, (60, 50), 16.0)
+        expected, _ = mix_bands(image, filled, self.RECIPE, (60, 50), 16.0)
+        assert abs(channels - expected).max() < 0.01
+
+    def test_a_frame_without_pixels_leaves_the_limits_to_the_field(self):
+        image = make_image('r')
+        frame = np.s_[0:0, 0:0]
+        channels, _ = mix_bands(
+            image, image.data, self.RECIPE, (60, 50), 16.0, frame=frame
+        )
+        assert (channels.min(), channels.max()) == (0, 1)

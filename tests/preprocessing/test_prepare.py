@@ -9,7 +9,7 @@ import pytest
 import torch
 from astropy import units as u
 from astropy.io import fits
-from astropy.visualization import make_lupton_rgb
+from astropy.visualization import make_lupton_rgb, simple_norm
 from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -297,7 +297,7 @@ class TestGeometry:
         cut = prepare(image, recipe)
         if size < 5:
             assert cut.pixels.shape[1:] != (401, 383)
-        monkeypatch.setattr('galmorph.preprocessing.prepare._SIDE_STEP', 10_000)
+        monkeypatch.setattr('galmorph.preprocessing._field._SIDE_STEP', 10_000)
         step_views = show(image, recipe)
         monkeypatch.undo()
         np.testing.assert_allclose(show(image, recipe), step_views, atol=1e-3)
@@ -593,3 +593,79 @@ class TestInput:
         prepared = prepare(GalaxyImage(data, bands='gri', size=25 * u.pix), RECIPE)
         assert prepared.pixels.dtype == np.float32
         assert np.isfinite(prepared.pixels).all()
+
+
+class TestSpaceTelescope:
+    """The recipe of the stamps of Galaxy Zoo CEERS, 17 half-light radii wide."""
+
+    RECIPE = dataclasses.replace(
+        GREY, bands=('F200W',), stretch='asinh-image', survey='JWST',
+        size='half_light_radius', frame_size=424, frame_scale=0.04, step=8.0,
+        output_size=53, views=(0.0,), antialias=1.0,
+    )  # fmt: skip
+
+    def image(self, **options):
+        pixels = sersic_image((201, 201), r_eff=10, flux=1e3)
+        pixels += np.random.default_rng(4).normal(0, 0.02, pixels.shape)
+        return GalaxyImage(pixels, bands='F200W', **options)
+
+    def test_the_frame_follows_the_half_light_radius(self):
+        known = prepare(self.image(size=10 * u.pix), self.RECIPE)
+        scale = abs(np.linalg.det(known.affines[0, 0])) ** 0.5
+        assert scale == pytest.approx(8 * 0.04 * 10)
+        measured = prepare(self.image(), self.RECIPE)
+        scale = abs(np.linalg.det(measured.affines[0, 0])) ** 0.5
+        assert scale == pytest.approx(8 * 0.04 * 10, rel=0.06)
+        assert measured.flags & F.SIZE_MEASURED
+
+    def test_looks_as_the_whole_frame_by_astropy(self):
+        image = self.image(size=10 * u.pix)
+        (picture,) = show(image, self.RECIPE)[0, 0]
+        assert picture.shape == (53, 53)
+        # 16.96 half-light radii across; a pixel of the view has 3.2 of the image.
+        frame = image.data[0, 15:186, 15:186]
+        wanted = np.asarray(simple_norm(frame, 'asinh', asinh_a=0.1)(frame))
+        sky = np.median(wanted[:20])
+        assert np.median(picture[:6]) == pytest.approx(sky, abs=0.01)
+        assert picture.max() == picture[26, 26] > 0.75
+        assert picture.min() > 0
+
+    @pytest.mark.parametrize('position', [(100, 100), (20, 180)])
+    def test_outside_of_the_image_is_sky(self, position):
+        data = sersic_image((201, 201), r_eff=20, flux=4e3, position=position)
+        data += np.random.default_rng(4).normal(7, 0.02, data.shape)
+        image = GalaxyImage(
+            data, bands='F200W', size=20 * u.pix, position=position
+        )  # fmt: skip
+        prepared = prepare(image, self.RECIPE)
+        assert prepared.flags & F.EDGE
+        (picture,) = show(image, self.RECIPE)[0, 0]
+        sky = np.median(picture[:8])
+        assert sky > 0.01
+        for corner in np.s_[:5, :5], np.s_[-5:, :5], np.s_[:5, -5:], np.s_[-5:, -5:]:
+            assert picture[corner].mean() == pytest.approx(sky, abs=0.02)
+        assert np.unravel_index(picture.argmax(), picture.shape) == (26, 26)
+
+    def test_is_unresolved_when_its_disk_is(self):
+        flags = prepare(self.image(size=1.7 * u.pix), self.RECIPE).flags
+        assert flags & F.UNRESOLVED
+        flags = prepare(self.image(size=1.8 * u.pix), self.RECIPE).flags
+        assert not flags & F.UNRESOLVED
+
+    def test_one_of_several_bands_is_chosen_by_name(self):
+        red = self.image().data
+        other = np.random.default_rng(1).normal(size=(1, 201, 201))
+        both = GalaxyImage(
+            np.concatenate([other, red]), bands=['F115W', 'F200W'], size=10 * u.pix
+        )
+        one = GalaxyImage(red, bands=['F200W'], size=10 * u.pix)
+        np.testing.assert_array_equal(show(both, self.RECIPE), show(one, self.RECIPE))
+        assert not prepare(both, self.RECIPE).flags & F.OTHER_INSTRUMENT
+
+    @pytest.mark.parametrize('n_band', [1, 3])
+    def test_pictures_stay_as_they_are(self, n_band):
+        grey = np.random.default_rng(1).integers(0, 255, (1, 53, 53)).astype(np.uint8)
+        recipe = dataclasses.replace(self.RECIPE, antialias=0)
+        picture = GalaxyImage(grey.repeat(n_band, 0), is_picture=True)
+        found = show(picture, recipe)[0, 0, 0]
+        np.testing.assert_allclose(found, grey[0] / 255, atol=1e-5)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from galmorph.preprocessing.geometry import apply_affine
 from galmorph.preprocessing.recipe import Recipe
+from galmorph.preprocessing.sizes import GalaxySize
 
 GREY = {
     'bands': ('F160W',),
@@ -147,3 +148,21 @@ class TestGrids:
             )
             expected = 2.5 * np.cos(np.radians(angle)), 2.5 * np.sin(np.radians(angle))
             np.testing.assert_allclose(apply_affine(grid, 32.5, 31.5), expected)
+
+
+class TestSize:
+    MEASURED = GalaxySize(0, 0, petro_radius=9, petro_r50=4, petro_r90=10)
+
+    def test_petrosian(self):
+        recipe = Recipe()
+        assert recipe.radius_of(self.MEASURED) == 10
+        assert recipe.radius90 == 1
+
+    def test_half_light(self):
+        recipe = Recipe(size='half_light_radius')
+        assert recipe.radius_of(self.MEASURED) == 4
+        assert recipe.radius90 == pytest.approx(2.3)
+
+    def test_others_are_refused(self):
+        with pytest.raises(ValueError, match=r"one of \['half_light.*not 'D25'"):
+            Recipe(size='D25')

@@ -6,12 +6,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from astropy.visualization import make_lupton_rgb
+from astropy.visualization import make_lupton_rgb, simple_norm
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from galmorph.preprocessing.stretch import LuptonStretch, get_stretch, list_stretches
+from galmorph.preprocessing.stretch import (
+    AsinhStretch,
+    LuptonStretch,
+    get_stretch,
+    list_stretches,
+)
 
 
 def random_fluxes(seed=0):
@@ -46,7 +51,10 @@ def by_idlutils(fluxes, scales, nonlinearity):
     return colours / np.maximum(colours.max(0), 1)
 
 
-@pytest.mark.parametrize('name', list_stretches())
+LUPTON = [n for n in list_stretches() if isinstance(get_stretch(n), LuptonStretch)]
+
+
+@pytest.mark.parametrize('name', LUPTON)
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_presets_are_lupton_stretches(name, dtype):
     stretch, fluxes = get_stretch(name), random_fluxes()
@@ -142,5 +150,24 @@ def test_the_input_is_not_modified():
 
 
 def test_an_unknown_name():
-    with pytest.raises(ValueError, match=r"no stretch 'log'; choose from \['hst'"):
+    with pytest.raises(ValueError, match=r"no stretch 'log'; choose from \['asinh"):
         get_stretch('log')
+
+
+class TestAsinhStretch:
+    def test_is_that_of_astropy(self):
+        fluxes = np.random.default_rng(2).gamma(0.3, 1, (40, 40))
+        wanted = simple_norm(fluxes, 'asinh', asinh_a=0.1)(fluxes)
+        low, high = fluxes.min(), fluxes.max()
+        found = get_stretch('asinh-image')(
+            torch.from_numpy((fluxes - low) / (high - low))
+        )
+        np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+    def test_is_cut_at_its_limits(self):
+        found = AsinhStretch(0.02)(torch.tensor([-5.0, 0.0, 1.0, 7.0]))
+        assert found.tolist() == [0, 0, 1, 1]
+
+    def test_only_such_a_stretch_has_limits(self):
+        with_limits = {n for n in list_stretches() if get_stretch(n).limits is not None}
+        assert with_limits == {'asinh-image'}
