@@ -8,6 +8,7 @@ import sys
 import time
 
 import galmorph
+from galmorph.cli.evaluate import add_evaluate
 from galmorph.cli.train import add_finetune, add_train
 from galmorph.exceptions import GalmorphError
 
@@ -124,6 +125,7 @@ def _parser():
     )
     _add_predict(commands, [common, running])
     command = functools.partial(_command, commands)
+    add_evaluate(command, [common])
     add_train(command, [common])
     add_finetune(command, [common])
 

@@ -1,36 +1,26 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """`fit`: from a recipe and data to weights with their card."""
 
-import contextlib
 import dataclasses
-import importlib.util
-import logging
 import math
-import warnings
 from pathlib import Path
 
 import lightning
-import numpy as np
 import torch
-from astropy.table import QTable, vstack
-from lightning.pytorch.callbacks import (
-    EarlyStopping,
-    ModelCheckpoint,
-    WeightAveraging,
-)
-from lightning.pytorch.loggers import CSVLogger
 
 from galmorph.exceptions import RecipeError
+from galmorph.training._loop import make_trainer, quiet
+from galmorph.training.log import read_log, scores_at
 from galmorph.training.module import MorphologyModule
 from galmorph.training.publish import save_trained
 from galmorph.training.recipe import load_recipe
 from galmorph.training.sources import create_datamodule
 from galmorph.weights import load_card, load_weights, weights_path
+from galmorph.weights._checks import did_you_mean
 from galmorph.weights.storage import write_atomically
 
-__all__ = ['TrainingResult', 'fit', 'read_log']
+__all__ = ['TrainingResult', 'count_steps', 'fit', 'initialise', 'measure']
 
-_PRECISIONS = {'float32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
 # What of a recipe may change from one part of a training to the next.
 _FREE = (
     'card',
@@ -84,7 +74,7 @@ class TrainingResult:
 
     @property
     def log(self):
-        """The scores during the training, see `read_log`."""
+        """The scores during the training, see `~galmorph.training.log.read_log`."""
         return read_log(self.folder)
 
 
@@ -154,21 +144,14 @@ def fit(
     ...     fit('zhu_2019', data=folder, output=f'{folder}/run')
     Traceback (most recent call last):
         ...
-    galmorph.exceptions.RecipeError: ...
+    galmorph.exceptions.LabelError: the task 'zhu5': ...
     """
     recipe = load_recipe(recipe)
     folder = Path('runs') / recipe.name if output is None else Path(output)
-    options = {
-        'data': data,
-        'resume': resume,
-        'evaluate': evaluate,
-        'progress_bar': progress_bar,
-        'callbacks': callbacks,
-        **trainer_options,
-    }
+    options = {'progress_bar': progress_bar, 'callbacks': callbacks, **trainer_options}
     if recipe.ensemble:
-        options['cache'] = cache or folder / 'cache'
-        return _fit_ensemble(recipe, folder, options)
+        options |= {'data': data, 'resume': resume, 'evaluate': evaluate}
+        return _fit_ensemble(recipe, folder, cache=cache or folder / 'cache', **options)
     if isinstance(data, lightning.LightningDataModule):
         datamodule = data
     else:
@@ -179,19 +162,23 @@ def fit(
     if getattr(datamodule, 'steps_per_epoch', epoch_length) is None:
         datamodule.steps_per_epoch = epoch_length
     checkpoint = _open_folder(recipe, folder, resume=resume)
+    recipe = recipe.only(getattr(datamodule, 'tasks', recipe.tasks))
     module = MorphologyModule(recipe, n_steps=n_steps, kinds=datamodule.kinds)
     if recipe.initialise is not None and checkpoint is None:
         initialise(module, recipe.initialise)
-    with _quiet(silent=not progress_bar):
-        trainer = _trainer(recipe, folder, n_steps, epoch_length, options)
+    is_validated = _check_monitor(recipe, module, datamodule)
+    with quiet(silent=not progress_bar):
+        trainer = make_trainer(
+            recipe, folder, n_steps, epoch_length, is_validated=is_validated, **options
+        )
         trainer.fit(
             module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=False
         )
-    best = folder / 'checkpoints' / f'{recipe.keep}.ckpt'
-    state = torch.load(best, map_location='cpu', weights_only=False)
+    kept = folder / 'checkpoints' / f'{recipe.keep if is_validated else "last"}.ckpt'
+    state = torch.load(kept, map_location='cpu', weights_only=False)
     module = module.cpu()
     module.load_state_dict(state['state_dict'])
-    metrics = _scores_at(folder, state['epoch'])
+    metrics = scores_at(folder, state['epoch'])
     cards = {}
     for task in module.networks if trainer.is_global_zero else ():
         described = {'steps': state['global_step'], **datamodule.describe(task)}
@@ -276,6 +263,7 @@ def initialise(module, weights):
     card = load_card(weights)
     state = load_weights(weights_path(card), card.sha256)
     n_taken = n_new = 0
+    last = ('output.', 'head.')
     for task, network in module.networks.items():
         is_same = module.recipe.tasks[task].schema == card.schema
         own = network.state_dict()
@@ -284,8 +272,10 @@ def initialise(module, weights):
             for name, tensor in state.items()
             if name in own
             and own[name].shape == tensor.shape
-            and (is_same or not name.startswith(('output.', 'head.')))
+            and (is_same or not name.startswith(last))
         }
+        if all(name.startswith(last) for name in fitting):
+            fitting = {}
         network.load_state_dict(fitting, strict=False)
         n_taken += len(fitting)
         n_new += len(own) - len(fitting)
@@ -351,54 +341,7 @@ def measure(card, datamodule, task, test=None):
     return evaluation
 
 
-def read_log(folder):
-    """
-    Read the scores that a training logged.
-
-    Parameters
-    ----------
-    folder : path-like
-        The output folder of `fit`.
-
-    Returns
-    -------
-    log : `~astropy.table.QTable`
-        A row a validation, with the columns ``epoch``, ``step``,
-        ``train/loss``, ``valid/loss`` and the scores of each task.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no log.
-
-    Examples
-    --------
-    >>> from galmorph.training.fit import read_log
-    >>> read_log('lost')
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: 'lost' holds no log of a training
-    """
-    rows = {}
-    versions = Path(folder, 'log').glob('version_*/metrics.csv')
-    # Where a training went on, what it repeats is the same.
-    for path in sorted(versions, key=lambda path: int(path.parent.name[8:])):
-        for row in QTable.read(path, format='ascii.csv').filled(np.nan):
-            known = {
-                name: value
-                for name, value in zip(row.colnames, row.values(), strict=True)
-                if not (isinstance(value, float) and math.isnan(value))
-            }
-            rows.setdefault(int(row['epoch']), {}).update(known)
-    if not rows:
-        msg = f'{str(folder)!r} holds no log of a training'
-        raise FileNotFoundError(msg)
-    table = vstack([QTable([rows[epoch]]) for epoch in sorted(rows)])
-    first = ['epoch', 'step']
-    return table[first + sorted(set(table.colnames) - set(first))]
-
-
-def _fit_ensemble(recipe, folder, options):
+def _fit_ensemble(recipe, folder, **options):
     members = []
     for index in range(len(recipe.ensemble)):
         member = recipe.member(index)
@@ -413,6 +356,26 @@ def _fit_ensemble(recipe, folder, options):
         n_steps=sum(member.n_steps for member in members),
         members=tuple(members),
     )
+
+
+def _check_monitor(recipe, module, datamodule):
+    """Tell whether there is a validation; the monitored score must be of it."""
+    counts = {
+        name: len(task.rows('valid'))
+        for name, task in getattr(datamodule, 'tasks', {}).items()
+    }
+    if counts and not any(counts.values()):
+        return False
+    known = [
+        name
+        for name in module.score_names()
+        if counts.get(name.split('/')[1], 1) or name == 'valid/loss'
+    ]
+    if recipe.monitor not in known:
+        hint = did_you_mean(recipe.monitor, known)
+        msg = f"there is no score {recipe.monitor!r} to 'monitor'{hint}"
+        raise RecipeError(msg)
+    return True
 
 
 def _open_folder(recipe, folder, *, resume):
@@ -437,105 +400,3 @@ def _open_folder(recipe, folder, *, resume):
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(described, recipe.to_yaml().encode())
     return None
-
-
-def _trainer(recipe, folder, n_steps, epoch_length, options):
-    """Make the trainer: an epoch is what lies between two validations."""
-    options = dict(options)
-    for name in ('data', 'resume', 'evaluate'):
-        options.pop(name)
-    progress_bar, callbacks = options.pop('progress_bar'), options.pop('callbacks')
-    common = {
-        'dirpath': folder / 'checkpoints',
-        'enable_version_counter': False,
-        'auto_insert_metric_name': False,
-    }
-    own = []
-    if recipe.ema is not None:
-        own.append(WeightAveraging(multi_avg_fn=_Average(recipe.ema)))
-    own.append(
-        ModelCheckpoint(
-            filename='best',
-            monitor=recipe.monitor,
-            mode=recipe.mode,
-            save_on_train_epoch_end=False,
-            **common,
-        )
-    )
-    if recipe.patience is not None:
-        own.append(
-            EarlyStopping(recipe.monitor, mode=recipe.mode, patience=recipe.patience)
-        )
-    # After the others, whose state it keeps.
-    own.append(ModelCheckpoint(filename='last', save_on_train_epoch_end=True, **common))
-    loggers = [CSVLogger(folder, name='log')]
-    if importlib.util.find_spec('tensorboard'):
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        loggers.append(TensorBoardLogger(folder, name='tensorboard', version=''))
-    return lightning.Trainer(
-        **{
-            'max_steps': n_steps,
-            'max_epochs': -1,
-            'limit_train_batches': epoch_length,
-            'num_sanity_val_steps': 0,
-            'log_every_n_steps': epoch_length,
-            'precision': _PRECISIONS[recipe.precision],
-            'gradient_clip_val': recipe.optimiser.clip,
-            'enable_progress_bar': progress_bar,
-            'enable_model_summary': False,
-            'use_distributed_sampler': False,
-            'logger': loggers,
-            'callbacks': [*own, *callbacks],
-            **options,
-        }
-    )
-
-
-class _Average:
-    """A running average that forgets its beginning sooner."""
-
-    def __init__(self, decay):
-        self.decay = decay
-
-    @torch.no_grad()
-    def __call__(self, averages, currents, n_averaged):
-        n = int(n_averaged)
-        weight = 1 - min(self.decay, n / (n + 20))
-        if torch.is_floating_point(averages[0]):
-            torch._foreach_lerp_(averages, currents, weight)
-            return
-        for average, current in zip(averages, currents, strict=True):
-            average.copy_(current)
-
-
-def _scores_at(folder, epoch):
-    """The scores of the validation after an epoch."""
-    log = read_log(folder)
-    row = log[log['epoch'] == epoch][0]
-    return {
-        name: float(row[name])
-        for name in log.colnames
-        if name.startswith('valid/') and np.isfinite(row[name])
-    }
-
-
-@contextlib.contextmanager
-def _quiet(*, silent):
-    """Keep from the user what Lightning says of settings that are meant."""
-    logger = logging.getLogger('lightning.pytorch')
-    level = logger.level
-    if silent:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for text in (
-                '.*does not have many workers',
-                '.*Checkpoint directory .* exists and is not empty',
-                '.*The number of training batches',
-                r'.*isinstance\(treespec, LeafSpec\)',
-            ):
-                warnings.filterwarnings('ignore', message=text)
-            yield
-    finally:
-        logger.setLevel(level)

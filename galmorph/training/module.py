@@ -90,6 +90,7 @@ class MorphologyModule(lightning.LightningModule):
         self._valid_losses = {}
         self._freeze()
         self._constrained = list(self._constrained_layers())
+        self.train()
 
     def network_of(self, task):
         """
@@ -106,6 +107,25 @@ class MorphologyModule(lightning.LightningModule):
             Its own, or that of the task whose head it shares.
         """
         return self.networks[self.recipe.tasks[task].head_of or task]
+
+    def score_names(self):
+        """
+        List the scores of a validation.
+
+        Returns
+        -------
+        names : list of str
+            What ``monitor`` of a recipe may name.
+        """
+        names = ['valid/loss']
+        for name, task in self.recipe.tasks.items():
+            n_answers = load_schema(task.schema).n_answers
+            scores = self.scores[name].clone()
+            some = torch.eye(n_answers)
+            scores.update(some, some)
+            keys = [key for key, value in scores.compute().items() if value.ndim == 0]
+            names += [f'valid/{name}/{key}' for key in ('loss', *keys)]
+        return names
 
     def forward(self, views, task=None):
         """
@@ -166,10 +186,8 @@ class MorphologyModule(lightning.LightningModule):
         for name, (total, count) in self._valid_losses.items():
             result[f'valid/{name}/loss'] = total / count
             for key, value in self.scores[name].compute().items():
-                if getattr(value, 'ndim', 0) == 0:
-                    result[f'valid/{name}/{key}'] = torch.as_tensor(
-                        value, dtype=torch.float32
-                    )
+                if value.ndim == 0:
+                    result[f'valid/{name}/{key}'] = value.float()
         if self._valid_losses:
             result['valid/loss'] = sum(
                 self.recipe.tasks[name].weight * result[f'valid/{name}/loss']

@@ -186,6 +186,8 @@ class Task(Record):
         By default that of the recipe.
     teacher : `Teacher` or None
         Who gives the labels, instead of the data.
+    optional : bool
+        Leave the task out where there are no galaxies for it.
     supported_questions : list or None
         The questions that a card declares supported; all by default.
 
@@ -208,6 +210,7 @@ class Task(Record):
     pixels: dict = dataclasses.field(default_factory=dict)
     augmentation: str | dict | None = None
     teacher: Teacher | None = None
+    optional: bool = False
     supported_questions: list | None = None
 
     def check(self, where):

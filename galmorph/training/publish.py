@@ -95,9 +95,7 @@ def save_network(
         **entries,
     }
     if supported_questions is None:
-        known = load_schema(schema)
-        questions = getattr(known, 'attributes', None) or known.questions
-        supported_questions = [question.name for question in questions]
+        supported_questions = list(load_schema(schema).names)
     sha256 = save_weights(network.state_dict(), path, precision=precision)
     try:
         card = WeightsCard.from_dict(

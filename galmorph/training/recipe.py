@@ -300,6 +300,29 @@ class TrainingRecipe(Record):
         }
         return self._alone().override(changes)
 
+    def only(self, names):
+        """
+        Leave tasks out.
+
+        Parameters
+        ----------
+        names : iterable of str
+            The tasks that stay.
+
+        Returns
+        -------
+        recipe : `TrainingRecipe`
+            A recipe with these.
+
+        Examples
+        --------
+        >>> from galmorph.training.recipe import load_recipe
+        >>> list(load_recipe('compact_multitask').only(['efigi']).tasks)
+        ['efigi']
+        """
+        tasks = {name: task for name, task in self.tasks.items() if name in names}
+        return dataclasses.replace(self, tasks=tasks)
+
     def to_yaml(self):
         """
         Write the recipe.

@@ -4,6 +4,7 @@
 import dataclasses
 import functools
 import hashlib
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,14 @@ from galmorph.training.augmentation import Augmentation
 from galmorph.training.building import pixels_of
 from galmorph.training.cache import build_cache
 from galmorph.training.datamodule import GalaxyZooDataModule, TaskData
-from galmorph.training.labels import Labels, read_labels
+from galmorph.training.labels import Labels
 from galmorph.training.layouts import list_layouts, read_layout
 from galmorph.training.splits import split_by_class, split_by_id
+from galmorph.training.teaching import teach
 
-__all__ = ['TaskSource', 'create_datamodule', 'read_task', 'read_tasks', 'teach']
+__all__ = ['TaskSource', 'create_datamodule', 'read_task', 'read_tasks']
+
+logger = logging.getLogger(__name__)
 
 # Dieleman et al. let the size of a galaxy change the scale by so much.
 _MAX_ZOOM = 1.5
@@ -103,7 +107,7 @@ def read_tasks(recipe, folder=None):
     Returns
     -------
     tasks : dict of str to `TaskSource`
-        The galaxies of each.
+        The galaxies of each, without optional tasks that have none.
 
     Raises
     ------
@@ -124,11 +128,18 @@ def read_tasks(recipe, folder=None):
     read = functools.cache(_read_rows)
     tasks = {}
     for name, task in recipe.tasks.items():
+        if task.head_of is not None and task.head_of not in tasks:
+            continue
         try:
-            tasks[name] = read_task(task, folder, seed=recipe.seed, read=read)
+            source = read_task(task, folder, seed=recipe.seed, read=read)
         except LabelError as error:
+            if task.optional and not error.rows:
+                logger.info('the task %r is left out: %s', name, error)
+                continue
             raise LabelError(error.rows, f'the task {name!r}: {error}') from error
-        if not np.any(tasks[name].table['split'] == 'train'):
+        if np.any(np.isin(source.table['split'], _taught(task))):
+            tasks[name] = source
+        elif not task.optional:
             msg = f'the task {name!r} has no galaxies to train on'
             raise RecipeError(msg)
     return tasks
@@ -239,7 +250,8 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
     """
     sources = read_tasks(recipe, folder)
     groups, prepared = {}, {}
-    for name, task in recipe.tasks.items():
+    for name in sources:
+        task = recipe.tasks[name]
         if task.teacher is not None:
             schema = load_schema(task.schema)
             sources[name] = teach(sources[name], task.teacher, schema, cache)
@@ -290,7 +302,7 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
                 table=source.table,
             )
     return GalaxyZooDataModule(
-        {name: tasks[name] for name in recipe.tasks},
+        {name: tasks[name] for name in sources},
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         n_workers=recipe.n_workers,
@@ -336,88 +348,6 @@ def _merged(sources):
     return result
 
 
-def teach(source, teacher, schema, folder=None):
-    """
-    Replace labels by those of a teacher; what is not to be learnt is left out.
-
-    Parameters
-    ----------
-    source : `TaskSource`
-        The galaxies.
-    teacher : `~galmorph.training.parts.Teacher`
-        The teacher.
-    schema : `~galmorph.schemas.DecisionTree` or attribute schema
-        The questions.
-    folder : path-like, optional
-        Where to keep the answers for another time.
-
-    Returns
-    -------
-    taught : `TaskSource`
-        The galaxies of the training, and those without a label.
-
-    Raises
-    ------
-    galmorph.exceptions.RecipeError
-        If the teacher answers another schema.
-
-    Examples
-    --------
-    >>> from galmorph import load_schema
-    >>> from galmorph.training.parts import Teacher
-    >>> from galmorph.training.sources import teach
-    >>> teach([], Teacher(weights='dieleman.gz2'), load_schema('zhu5'))
-    Traceback (most recent call last):
-        ...
-    galmorph.exceptions.RecipeError: the teacher 'dieleman.gz2' answers 'gz2', ...
-    """
-    if teacher.weights is not None:
-        from galmorph import MorphologyClassifier
-
-        classifier = MorphologyClassifier(
-            teacher.weights, n_transforms=teacher.n_transforms
-        )
-        if classifier.card.schema != schema.name:
-            msg = (
-                f'the teacher {teacher.weights!r} answers {classifier.card.schema!r}, '
-                f'not {schema.name!r}'
-            )
-            raise RecipeError(msg)
-    # What validates or tests must not be taught, not even by a teacher.
-    split = np.asarray(source.table['split'])
-    rows = source[np.isin(split, ('train', 'unlabelled'))]
-    rows.table['split'] = 'train'
-    if teacher.weights is not None:
-        values = _answers(rows, classifier, folder)
-    else:
-        table = Table.read(teacher.table)
-        order = {str(name): row for row, name in enumerate(table['id'])}
-        picked = [order.get(str(name), -1) for name in rows.table['id']]
-        labels = read_labels(table, schema, tolerance=0.02)
-        values = np.where(np.array(picked)[:, None] < 0, np.nan, labels.values[picked])
-    labels = Labels('fractions', values, structure=schema.structure)
-    rows = dataclasses.replace(rows, labels=labels)
-    return rows[labels.is_known]
-
-
-def _answers(rows, classifier, folder):
-    """What a classifier says of images; kept in a file, for it takes long."""
-    text = '\n'.join(map(str, rows.table['image']))
-    key = f'{classifier.card.sha256} {classifier.n_transforms} {text}'
-    name = hashlib.sha256(key.encode()).hexdigest()[:16]
-    path = None if folder is None else Path(folder) / f'teacher_{name}.npy'
-    if path is not None and path.exists():
-        return np.load(path)
-    values = np.asarray(classifier.classify(rows.images).probabilities.filled(np.nan))
-    values = values.astype(np.float32)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix('.tmp.npy')
-        np.save(temporary, values)
-        temporary.replace(path)
-    return values
-
-
 def _read_rows(layout, folder):
     """Read a data set by the name of its layout."""
     if layout == 'candels':
@@ -427,6 +357,11 @@ def _read_rows(layout, folder):
         msg = f"'layout' must be one of {known}, not {layout!r}"
         raise RecipeError(msg)
     return read_layout(layout, folder)
+
+
+def _taught(task):
+    """The splits that a task learns from."""
+    return ('train',) if task.teacher is None else ('train', 'unlabelled')
 
 
 def _with_labels(data, task):

@@ -1,0 +1,115 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Lightning's trainer, as recipes want it."""
+
+import contextlib
+import importlib.util
+import logging
+import warnings
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    ModelCheckpoint,
+    WeightAveraging,
+)
+from lightning.pytorch.loggers import CSVLogger
+
+_PRECISIONS = {'float32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
+
+
+def make_trainer(
+    recipe,
+    folder,
+    n_steps,
+    epoch_length,
+    *,
+    is_validated=True,
+    progress_bar=False,
+    callbacks=(),
+    **options,
+):
+    """Make the trainer: an epoch is what lies between two validations."""
+    common = {
+        'dirpath': folder / 'checkpoints',
+        'enable_version_counter': False,
+        'auto_insert_metric_name': False,
+    }
+    own = []
+    if recipe.ema is not None:
+        own.append(WeightAveraging(multi_avg_fn=_Average(recipe.ema)))
+    if is_validated:
+        best = {'monitor': recipe.monitor, 'mode': recipe.mode}
+        own.append(
+            ModelCheckpoint(
+                filename='best', save_on_train_epoch_end=False, **best, **common
+            )
+        )
+    if is_validated and recipe.patience is not None:
+        own.append(
+            EarlyStopping(recipe.monitor, mode=recipe.mode, patience=recipe.patience)
+        )
+    # After the others, whose state it keeps.
+    own.append(ModelCheckpoint(filename='last', save_on_train_epoch_end=True, **common))
+    loggers = [CSVLogger(folder, name='log')]
+    if importlib.util.find_spec('tensorboard'):
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        loggers.append(TensorBoardLogger(folder, name='tensorboard', version=''))
+    return lightning.Trainer(
+        **{
+            'max_steps': n_steps,
+            'max_epochs': -1,
+            'limit_train_batches': epoch_length,
+            'num_sanity_val_steps': 0,
+            'log_every_n_steps': epoch_length,
+            'precision': _PRECISIONS[recipe.precision],
+            'gradient_clip_val': recipe.optimiser.clip,
+            'enable_progress_bar': progress_bar,
+            'enable_model_summary': False,
+            'use_distributed_sampler': False,
+            'logger': loggers,
+            'callbacks': [*own, *callbacks],
+            **options,
+        }
+    )
+
+
+class _Average:
+    """A running average that forgets its beginning sooner."""
+
+    def __init__(self, decay):
+        self.decay = decay
+
+    @torch.no_grad()
+    def __call__(self, averages, currents, n_averaged):
+        n = int(n_averaged)
+        weight = 1 - min(self.decay, n / (n + 20))
+        if torch.is_floating_point(averages[0]):
+            torch._foreach_lerp_(averages, currents, weight)
+            return
+        for average, current in zip(averages, currents, strict=True):
+            average.copy_(current)
+
+
+@contextlib.contextmanager
+def quiet(*, silent):
+    """Keep from the user what Lightning says of settings that are meant."""
+    logger = logging.getLogger('lightning.pytorch')
+    level = logger.level
+    if silent:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for text in (
+                '.*does not have many workers',
+                '.*Checkpoint directory .* exists and is not empty',
+                '.*The number of training batches',
+                r'.*Found .* module\(s\) in eval mode',
+                '.*Total length of `list` across ranks is zero',
+                r'.*isinstance\(treespec, LeafSpec\)',
+            ):
+                warnings.filterwarnings('ignore', message=text)
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,302 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tests of whole trainings, of tiny networks on pictures that are made up."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pytest
+import torch
+
+from galmorph import MorphologyClassifier, load_card, register_weights
+from galmorph.exceptions import LabelError, RecipeError
+from galmorph.training import fit, read_log
+from galmorph.training.fit import count_steps, initialise
+from galmorph.training.module import MorphologyModule
+from galmorph.weights import load_weights, registry
+from tests.helpers.recipes import make_recipe, write_clear_kaggle, write_collections
+from tests.helpers.tiny import draw_stamps
+
+# A process that trains, and ends without a word after the third step.
+KILLED = """
+import os, sys
+import lightning
+from galmorph.training import fit
+from tests.helpers.recipes import make_recipe
+
+class Kill(lightning.Callback):
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == 3:
+            os._exit(9)
+
+fit(make_recipe(), data=sys.argv[1], output=sys.argv[2], accelerator='cpu',
+    callbacks=[Kill()])
+"""
+
+
+@pytest.fixture(scope='module')
+def kaggle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data') / 'challenge'
+    write_clear_kaggle(folder, 30)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def trained(kaggle, tmp_path_factory):
+    output = tmp_path_factory.mktemp('run')
+    return fit(make_recipe(), data=kaggle, output=output, accelerator='cpu')
+
+
+def weights_of(result):
+    card = load_card(result.card)
+    return load_weights(Path(result.card).parent / card.file)
+
+
+class TestResult:
+    def test_card_predicts(self, trained):
+        classifier = MorphologyClassifier(trained.card, 'cpu')
+        table = classifier.predict(list(draw_stamps(2)))
+        path = [table[name][0] for name in classifier.schema.columns[:3]]
+        assert np.sum(path) == pytest.approx(1, abs=1e-5)
+
+    def test_card_says_what_was_done(self, trained):
+        card = load_card(trained.card)
+        assert card.name == 'small'
+        assert card.schema == 'gz2'
+        assert card.recipe['output_size'] == 32
+        assert card.training['n_train'] == 27
+        assert card.training['steps'] in (2, 4, 6)
+        assert card.metrics['split'] == 'valid'
+        assert card.metrics['n_galaxy'] == 3
+        assert 'small' in card.summary()
+
+    def test_measures_what_the_training_validated(self, trained):
+        metrics = load_card(trained.card).metrics
+        # The file has half the precision.
+        assert metrics['rmse37']['value'] == pytest.approx(
+            trained.metrics['valid/gz2/rmse'], abs=2e-3
+        )
+
+    def test_card_can_be_registered(self, trained, monkeypatch):
+        monkeypatch.setattr(registry, '_registered', {})
+        register_weights(trained.card)
+        assert load_card('small').network['options']['widths'] == [8]
+
+    def test_log_has_a_row_a_validation(self, trained):
+        log = trained.log
+        assert log['step'].tolist() == [2, 4, 6]
+        assert {'train/loss', 'valid/loss', 'valid/gz2/rmse'} <= set(log.colnames)
+        best = log['valid/loss'].min()
+        assert trained.metrics['valid/loss'] == pytest.approx(best)
+
+    def test_average_of_the_weights_is_published(self, kaggle, tmp_path):
+        recipe = make_recipe(keep='last', precision_stored='float32')
+        options = {'data': kaggle, 'accelerator': 'cpu', 'evaluate': False}
+        result = fit(recipe, output=tmp_path / 'average', **options)
+        plain = fit(
+            recipe.override({'ema': None}), output=tmp_path / 'plain', **options
+        )
+        name = 'output.weight'
+        state = torch.load(
+            tmp_path / 'average' / 'checkpoints' / 'last.ckpt', weights_only=False
+        )
+        current = state['current_model_state'][f'networks.gz2.{name}']
+        assert torch.equal(weights_of(plain)[name], current)
+        assert not torch.equal(weights_of(result)[name], current)
+
+
+class TestResume:
+    def test_killed_training_ends_as_an_unbroken_one(self, trained, kaggle, tmp_path):
+        root = Path(__file__).parents[2]
+        process = subprocess.run(
+            [sys.executable, '-c', KILLED, str(kaggle), str(tmp_path)],
+            env=os.environ | {'PYTHONPATH': str(root)},
+            cwd=root,
+            check=False,
+        )
+        assert process.returncode == 9
+        assert read_log(tmp_path)['step'].tolist() == [2]
+        assert not (tmp_path / 'small.yaml').exists()
+        result = fit(make_recipe(), data=kaggle, output=tmp_path, accelerator='cpu')
+        again, before = weights_of(result), weights_of(trained)
+        assert again.keys() == before.keys()
+        assert all(torch.equal(again[name], before[name]) for name in before)
+        assert result.metrics == trained.metrics
+        assert result.log['valid/loss'].tolist() == trained.log['valid/loss'].tolist()
+        assert load_card(result.card).to_dict() == load_card(trained.card).to_dict()
+
+    def test_finished_training_is_not_repeated(self, trained, kaggle):
+        class Refuse(lightning.Callback):
+            def on_train_batch_start(self, *_):
+                pytest.fail('trained again')
+
+        result = fit(
+            make_recipe(),
+            data=kaggle,
+            output=trained.folder,
+            accelerator='cpu',
+            callbacks=[Refuse()],
+        )
+        assert result.metrics == trained.metrics
+
+    def test_refuses_the_folder_of_another_recipe(self, trained, kaggle):
+        other = make_recipe(batch_size=3)
+        with pytest.raises(RecipeError, match="training with another 'batch_size'"):
+            fit(other, data=kaggle, output=trained.folder)
+        with pytest.raises(RecipeError, match='resume is false'):
+            fit(make_recipe(), data=kaggle, output=trained.folder, resume=False)
+
+
+class TestBeforeTheFirstStep:
+    def test_reports_labels_with_their_rows(self, tmp_path):
+        write_clear_kaggle(tmp_path / 'bad', 8)
+        path = tmp_path / 'bad' / 'training_solutions_rev1.csv'
+        lines = path.read_text().splitlines()
+        lines[3] = ','.join([lines[3].split(',')[0], '1.4', *lines[3].split(',')[2:]])
+        path.write_text('\n'.join(lines))
+        with pytest.raises(LabelError, match=r'not in .*row 2') as caught:
+            fit(make_recipe(), data=tmp_path / 'bad', output=tmp_path / 'run')
+        assert caught.value.rows == (2,)
+        assert not (tmp_path / 'run').exists()
+
+    def test_reports_missing_images(self, tmp_path):
+        write_clear_kaggle(tmp_path / 'bad', 8)
+        next((tmp_path / 'bad' / 'images_training_rev1').iterdir()).unlink()
+        with pytest.raises(LabelError, match='no such file'):
+            fit(make_recipe(), data=tmp_path / 'bad', output=tmp_path / 'run')
+
+    def test_names_a_score_that_is_not_there(self, kaggle, tmp_path):
+        recipe = make_recipe(monitor='valid/gz2/rsme')
+        with pytest.raises(RecipeError, match="did you mean 'valid/gz2/rmse'"):
+            fit(recipe, data=kaggle, output=tmp_path)
+
+    def test_names_labels_that_are_not_there(self, kaggle, tmp_path):
+        task = {'schema': 'efigi', 'head': 'regression', 'data': 'gz2', 'loss': 'mse'}
+        with pytest.raises(RecipeError, match=r"has labels of \['gz2', 'zhu5'\]"):
+            fit(make_recipe(tasks={'a': task}), data=kaggle, output=tmp_path)
+
+
+class TestStops:
+    def test_without_a_better_score(self, kaggle, tmp_path):
+        recipe = make_recipe(
+            steps=20, patience=1, optimiser={'lr': 1e-12}, freeze=['*', '!output.*']
+        )
+        result = fit(recipe, data=kaggle, output=tmp_path, evaluate=False)
+        assert result.n_steps < 20
+
+    def test_without_validation_galaxies_the_last_weights_count(self, kaggle, tmp_path):
+        recipe = make_recipe(steps=2).override(
+            {'tasks.gz2.data.fractions': [1.0, 0.0], 'patience': 3}
+        )
+        result = fit(recipe, data=kaggle, output=tmp_path)
+        assert result.metrics == {}
+        assert load_card(result.card).training['steps'] == 2
+
+
+class TestTasks:
+    def test_each_has_a_card_that_predicts(self, tmp_path):
+        data = write_collections(tmp_path / 'data')
+        recipe = make_recipe(
+            steps=2,
+            batch_size=8,
+            tasks={
+                'gz2': {
+                    'schema': 'gz2',
+                    'head': 'softmax',
+                    'data': {'layout': 'gz2', 'select': 'known'},
+                    'loss': 'censored',
+                },
+                'efigi': {
+                    'schema': 'efigi',
+                    'head': 'interval',
+                    'data': 'efigi',
+                    'loss': 'interval',
+                },
+                'soft': {
+                    'schema': 'gz2',
+                    'head_of': 'gz2',
+                    'data': {'layout': 'gz2', 'select': 'all'},
+                    'loss': 'distillation',
+                    'teacher': {'weights': str(teacher(tmp_path)), 'n_transforms': 2},
+                },
+            },
+        )
+        result = fit(recipe, data=data, output=tmp_path / 'run', accelerator='cpu')
+        assert list(result.cards) == ['gz2', 'efigi']
+        for card in result.cards.values():
+            table = MorphologyClassifier(card, 'cpu').predict(list(draw_stamps(2)))
+            assert len(table) == 2
+        assert 't_type' in table.colnames
+
+    def test_ensemble_trains_its_members(self, kaggle, tmp_path):
+        recipe = make_recipe(steps=2, ensemble=[{}, {'network.options.stem': 3}])
+        result = fit(recipe, data=kaggle, output=tmp_path, accelerator='cpu')
+        names = [member.card.stem for member in result.members]
+        assert names == ['small_0', 'small_1']
+        assert result.card in [member.card for member in result.members]
+        stems = [load_card(m.card).network['options']['stem'] for m in result.members]
+        assert stems == [4, 3]
+
+
+def teacher(folder):
+    from galmorph.networks import create_network
+    from galmorph.schemas import load_schema
+    from galmorph.training.building import pixels_of
+    from galmorph.training.publish import save_network
+
+    recipe = make_recipe()
+    structure = load_schema('gz2').structure
+    network = create_network('compact', structure=structure, **recipe.network.options)
+    return save_network(
+        network,
+        folder,
+        'teacher',
+        architecture=recipe.network.to_dict(),
+        schema='gz2',
+        recipe=pixels_of(recipe, 'gz2'),
+    )
+
+
+class TestInitialise:
+    def test_takes_what_fits(self, tmp_path):
+        card = teacher(tmp_path)
+        module = MorphologyModule(make_recipe(seed=7))
+        n_taken, n_new = initialise(module, card)
+        assert n_new == 0
+        state = module.networks['gz2'].state_dict()
+        assert n_taken == len(state)
+        stored = load_weights(tmp_path / 'teacher.safetensors')
+        assert torch.equal(state['output.weight'], stored['output.weight'])
+
+    def test_other_questions_begin_anew(self, tmp_path):
+        card = teacher(tmp_path)
+        task = {'schema': 'zhu5', 'data': 'gz2', 'loss': 'cross_entropy'}
+        module = MorphologyModule(make_recipe(tasks={'zhu5': task}))
+        assert initialise(module, card)[1] == 2
+
+    def test_weights_of_another_network(self):
+        with pytest.raises(
+            RecipeError, match="of the network 'dieleman', fit 'compact'"
+        ):
+            initialise(MorphologyModule(make_recipe()), 'dieleman.gz2')
+
+
+class TestCountSteps:
+    @pytest.mark.parametrize(
+        ('changes', 'expected'),
+        [
+            ({'steps': 100, 'validate_every': 25}, (100, 25)),
+            ({'steps': 100, 'validate_every': 30}, (102, 34)),
+            ({'steps': 10, 'validate_every': 30}, (10, 10)),
+            ({'steps': None, 'epochs': 2.5, 'validate_every': None}, (20, 10)),
+        ],
+    )
+    def test_every_period_is_whole(self, changes, expected):
+        class Data:
+            pass_length = 8
+
+        recipe = make_recipe(**changes)
+        assert count_steps(recipe, Data) == expected
