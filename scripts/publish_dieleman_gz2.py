@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from evaluate_gz2 import measure, pooled, read_labels
 from train_dieleman_gz2 import RECIPE, TREE, load
 
 from galmorph import MorphologyClassifier
+from galmorph.training.evaluation import evaluate
+from galmorph.training.layouts import read_layout
 from galmorph.weights import WeightsCard, save_weights
 
 ROOT = Path(importlib.import_module('galmorph').__file__).parent / 'weights'
@@ -87,9 +88,24 @@ def count_training(data_folder):
     return int(votes.sum()), int((~votes).sum()), asked
 
 
+def read_split(data_folder, split):
+    """Pictures and labels of a split, where there are votes."""
+    data = read_layout('gz2', data_folder)
+    labels = data.labels['gz2']
+    has_votes = np.isfinite(labels.values).any(1)
+    rows = has_votes & (np.asarray(data.table['split']) == split)
+    return data.table[rows], labels[rows]
+
+
+def measure(classifier, data_folder, split):
+    """The metrics of a model card."""
+    table, labels = read_split(data_folder, split)
+    return evaluate(classifier, table, labels, split=split).to_dict()
+
+
 def largest_change(stored, exact, data_folder):
     """Largest difference that the storage makes to any probability."""
-    table, _ = read_labels(data_folder, TREE, 'valid')
+    table, _ = read_split(data_folder, 'valid')
     classifier = MorphologyClassifier(stored)
     before = classifier.classify_table(table).probabilities.data
     classifier.engine.network.load_state_dict(exact)
@@ -99,12 +115,12 @@ def largest_change(stored, exact, data_folder):
 
 def choose_questions(asked, valid, data_folder):
     """The questions that can be answered, by the rule above."""
-    mean = np.nanmean(read_labels(data_folder, TREE, 'train')[1], 0)
-    target = read_labels(data_folder, TREE, 'valid')[1]
+    mean = np.nanmean(read_split(data_folder, 'train')[1].values, 0)
+    labels = read_split(data_folder, 'valid')[1]
+    mean = evaluate(np.tile(mean, (len(labels), 1)), None, labels, schema=TREE)
     supported = []
     for question in TREE.questions:
-        rows = question.slice
-        baseline = pooled(mean[rows] - target[:, rows])['value']
+        baseline = mean.questions[question.name].value
         ratio = valid['questions'][question.name]['rmse'] / baseline
         n_asked = asked[question.name]
         print(f'{question.name:20} asked {n_asked:5d}, error / mean {ratio:.2f}')

@@ -33,7 +33,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from evaluate_gz2 import seventeen_answers
 from PIL import Image
 
 from galmorph.networks import create_network
@@ -68,6 +67,9 @@ BOUNDS = {
 }
 # The colour component of Dieleman et al., section 5.4.
 COLOUR = np.array([-0.0148366, -0.01253134, -0.01040762])
+
+# The questions whose answers are known for every galaxy with votes.
+SEVENTEEN = ('smooth_or_features', 'edgeon', 'odd', 'rounded', 'odd_feature')
 
 TREE = load_schema('gz2')
 RECIPE = Recipe()
@@ -207,6 +209,12 @@ def predict(network, data, indices):
             path.append(network(render(data, batch, affines)))
     network.train()
     return torch.cat(path).numpy()
+
+
+def seventeen_answers(schema):
+    """Indices of the answers that are known for every galaxy with votes."""
+    answers = np.arange(schema.n_answers)
+    return np.concatenate([answers[schema.question(q).slice] for q in SEVENTEEN])
 
 
 def rmse(path, target):

@@ -148,7 +148,11 @@ ROOMS = {
     'classifier': Room(galmorph=EVERYTHING, outside=('astropy', 'numpy')),
     # `galmorph info` asks torch for its devices
     'cli': Room(
-        galmorph=EVERYTHING, outside=('astropy', 'numpy'), in_functions=('torch',)
+        galmorph=EVERYTHING,
+        outside=('astropy', 'numpy'),
+        in_functions=('torch',),
+        modules=(('cli.evaluate', ('yaml',)),),
+        modules_in_functions=(('cli.evaluate', ('matplotlib',)),),
     ),
     # the deep field, its galaxies and the sheet of the command `galmorph demo`
     'demo': Room(

@@ -10,7 +10,9 @@ from galmorph.predictions import MorphologyPredictions
 from galmorph.schemas import load_schema
 from galmorph.training.evaluation import evaluate
 from galmorph.training.labels import Labels
+from galmorph.training.layouts import read_layout
 from galmorph.weights import WeightsCard, load_card
+from tests.helpers.data import SHARED_DATA, needs_shared_data
 from tests.helpers.predictions import draw_paths
 from tests.helpers.tiny import draw_stamps
 from tests.training.test_classification import ZHU, expand
@@ -142,6 +144,21 @@ class TestCounts:
         metrics = found.to_dict()
         assert 'floor' in metrics['questions']['odd']
         as_card(metrics)
+
+    @needs_shared_data
+    def test_floor_of_galaxy_zoo_ceers(self):
+        data = read_layout('ceers', SHARED_DATA)
+        labels = data.labels['gz_ceers'][np.asarray(data.table['split']) == 'test']
+        path = np.nan_to_num(labels.targets)
+        found = evaluate(path, None, labels, schema=load_schema('gz_ceers'), **FEW)
+        assert {
+            name: round(float(found.extra[name]['floor']), 3)
+            for name in ('smooth_or_featured', 'how_rounded', 'edgeon', 'spiral')
+        } == {
+            'smooth_or_featured': 0.081, 'how_rounded': 0.106, 'edgeon': 0.124,
+            'spiral': 0.13,
+        }  # fmt: skip
+        assert found.scores['rmse'].value == pytest.approx(0, abs=1e-6)
 
     def test_galaxies_without_votes_are_no_labels(self):
         counts = np.zeros((3, 37))
