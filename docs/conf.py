@@ -52,6 +52,15 @@ nitpick_ignore = [
     # torch documents it as torch.nn.Module
     ('py:class', 'torch.nn.modules.module.Module'),
     ('py:obj', 'PIL.Image.Image'),
+    ('py:obj', 'torch.export'),
+    # Sphinx divides the hint at its comma
+    ('py:class', 'tuple[float'),
+    # lightning documents them as lightning.LightningModule and so on
+    ('py:class', 'lightning.pytorch.core.module.LightningModule'),
+    ('py:class', 'lightning.pytorch.core.datamodule.LightningDataModule'),
+    # bases that are not public
+    ('py:class', 'galmorph.networks._tree.TreeHead'),
+    ('py:class', 'galmorph.training._records.Record'),
 ]
 default_role = 'py:obj'
 numpydoc_xref_param_type = False
@@ -63,12 +72,14 @@ numpydoc_xref_ignore |= {'of', 'or'}
 _SITES = {
     'astropy': 'https://docs.astropy.org/en/stable/',
     'astroquery': 'https://astroquery.readthedocs.io/en/latest/',
+    'lightning': 'https://lightning.ai/docs/pytorch/stable/',
     'matplotlib': 'https://matplotlib.org/stable/',
     'numpy': 'https://numpy.org/doc/stable/',
     'photutils': 'https://photutils.readthedocs.io/en/stable/',
     'python': 'https://docs.python.org/3/',
     'reproject': 'https://reproject.readthedocs.io/en/stable/',
     'torch': 'https://docs.pytorch.org/docs/stable/',
+    'torchmetrics': 'https://lightning.ai/docs/torchmetrics/stable/',
 }
 intersphinx_mapping = {
     name: (site, (None, str(DOCS / '_intersphinx' / f'{name}.inv')))

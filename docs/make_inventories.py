@@ -34,6 +34,7 @@ MODULES = {
         'astropy.wcs',
     ],
     'astroquery': ['astroquery.hips2fits', 'astroquery.mast', 'astroquery.sdss'],
+    'lightning': ['lightning', 'lightning.pytorch', 'lightning.pytorch.callbacks'],
     'matplotlib': ['matplotlib.axes', 'matplotlib.figure', 'matplotlib.pyplot'],
     'numpy': ['numpy', 'numpy.ma', 'numpy.random', 'numpy.typing'],
     'photutils': [
@@ -48,6 +49,7 @@ MODULES = {
         'collections.abc',
         'dataclasses',
         'enum',
+        'functools',
         'io',
         'logging',
         'os',
@@ -58,6 +60,7 @@ MODULES = {
     ],
     'reproject': ['reproject'],
     'torch': ['torch', 'torch.nn', 'torch.nn.functional', 'torch.utils.data'],
+    'torchmetrics': ['torchmetrics'],
 }
 # Labels and glossary terms that docstrings of base classes refer to.
 EXTRA = {'python': [('std:term', name) for name in ('function', 'iterator', 'mapping')]}

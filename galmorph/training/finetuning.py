@@ -63,7 +63,8 @@ def finetuning_recipe(
     Returns
     -------
     recipe : `~galmorph.training.recipe.TrainingRecipe`
-        A recipe for `~galmorph.training.fit.fit`, which `override` changes.
+        A recipe for `~galmorph.training.fit.fit`;
+        `~galmorph.training.recipe.TrainingRecipe.override` changes it.
 
     Raises
     ------

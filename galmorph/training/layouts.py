@@ -232,7 +232,8 @@ def read_stripe82(folder):
     """
     Read Stripe 82 pictures of a fixed scale, with conditional fractions.
 
-    The size of the galaxies is not known; `infer_size` finds it.
+    The size of the galaxies is not known; `~galmorph.training.sizing.infer_size`
+    finds it.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ def read_log(folder):
     Parameters
     ----------
     folder : path-like
-        The output folder of `fit`.
+        The output folder of `~galmorph.training.fit.fit`.
 
     Returns
     -------

@@ -33,9 +33,9 @@ class TrainingRecipe(Record):
     ----------
     name : str
         Name of the experiment, and of the weights that come out of it.
-    tasks : dict of `Task`
+    tasks : dict of `~galmorph.training.parts.Task`
         One or more, by names of their own.
-    network : `Choice`
+    network : `~galmorph.training.parts.Choice`
         As in `~galmorph.networks.create_network`.
     title, description, reference : str
         A line, a paragraph, and the publication.
@@ -46,9 +46,9 @@ class TrainingRecipe(Record):
     augmentation : str or dict
         A preset of `galmorph.training.augmentation.Augmentation`, or its
         parameters, with ``preset`` for those that are not given.
-    optimiser : `Optimiser`
+    optimiser : `~galmorph.training.parts.Optimiser`
         The optimiser.
-    schedule : `Schedule`
+    schedule : `~galmorph.training.parts.Schedule`
         The course of the learning rate.
     batch_size : int
         Galaxies in a batch, those of all tasks together.
@@ -90,7 +90,7 @@ class TrainingRecipe(Record):
     initialise : str or None
         Weights, or the path of a card, to begin from. Layers of another
         shape, such as those of other questions, begin anew.
-    test : `TestTime`
+    test : `~galmorph.training.parts.TestTime`
         Averaging of answers.
     ensemble : list
         One entry a member: a mapping of overrides, or the name of a variant.
