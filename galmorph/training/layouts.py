@@ -42,9 +42,9 @@ _BOUNDS = (
     {'Class2.2': 0.715, 'Class4.1': 0.619},
 )
 
-# EFIGI frames are 4.5 of these radii wide (median of 300); those of CEERS are
-# 16.96 half-light radii, 7.4 radii of 90 % for an exponential disk.
-_EFIGI_FRAME, _CEERS_FRAME = 4.5, 7.4
+# How wide a frame is: EFIGI's in Petrosian R90, within 15 %; that of CEERS in
+# half-light radii. The user guide, "Recipes", says where both are from.
+_EFIGI_FRAME, _CEERS_FRAME = 3.92, 16.96
 
 
 def list_layouts():
@@ -307,8 +307,8 @@ gz_ceers/votes.csv
     labels = read_labels(table, load_schema('gz_ceers'), kind='counts', columns=columns)
     data = make_rows(table, file.parent, [Path(name).stem for name in table['file']])
     recipe = Recipe(
-        bands=('F200W',), unit='nJy', stretch='hst', survey='JWST',
-        pixel_area=0.06**2, surface_brightness=(1.0,), mean=(0.0,), std=(1.0,),
+        bands=('F200W',), unit='nJy', stretch='asinh-image', survey='JWST',
+        size='half_light_radius', surface_brightness=(1.0,), mean=(0.0,), std=(1.0,),
         frame_size=212, frame_scale=_CEERS_FRAME / 212, step=150 / 112,
         output_size=112, views=(0.0,), antialias=1.0,
     )  # fmt: skip
