@@ -12,6 +12,11 @@ class Sheet:
     """A white page whose coordinates are inches from the lower left."""
 
     def __init__(self, figure, width, height):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        # Each text would make one for itself, of the size of the page.
+        self._renderer = FigureCanvasAgg(Figure((1, 1), 200)).get_renderer()
         if figure is None:
             import matplotlib.pyplot as plt
 
@@ -31,7 +36,7 @@ class Sheet:
     def text(self, x, y, text, *, size=8, colour=INK, width=None, **options):
         made = self.axes.text(x, y, text, fontsize=size, color=colour, **options)
         if width is not None:
-            taken = made.get_window_extent().width / self.figure.dpi
+            taken = made.get_window_extent(self._renderer).width / self.figure.dpi
             made.set_fontsize(size * min(1, width / taken))
 
     def picture(self, x, y, side, pixels, *, smooth=False, **options):

@@ -260,6 +260,9 @@ class _Page:
     """A dark page whose coordinates are inches from the lower left."""
 
     def __init__(self, figure, width, height):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
         if figure is None:
             import matplotlib.pyplot as plt
 
@@ -271,6 +274,8 @@ class _Page:
         self.axes = figure.add_axes((0, 0, 1, 1), facecolor=_BACKGROUND)
         self.axes.set_axis_off()
         self._extent = (0, width, 0, height)
+        # Each text would make one for itself, of the size of the page.
+        self._renderer = FigureCanvasAgg(Figure((1, 1), 150)).get_renderer()
         self._restore()
 
     def _restore(self):
@@ -286,7 +291,7 @@ class _Page:
 
     def extent(self, text):
         """The width of a text, in inches."""
-        return text.get_window_extent().width / self.figure.dpi
+        return text.get_window_extent(self._renderer).width / self.figure.dpi
 
     def patch(self, patch):
         self.axes.add_patch(patch)

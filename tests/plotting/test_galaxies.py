@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 
 from galmorph import MorphologyFlag, load_schema
@@ -29,7 +30,8 @@ def texts(figure):
 
 def draw(stamps, table, **options):
     figure = plot_contact_sheet(stamps, table, figure=Figure(), **options)
-    figure.canvas.draw()
+    # One canvas, else each extent is measured on a new one.
+    FigureCanvasAgg(figure).draw()
     return figure
 
 
@@ -88,6 +90,18 @@ class TestContactSheet:
             assert box.x1 <= width
             assert box.y0 >= 0
             assert box.y1 <= height
+
+    def test_measures_texts_on_one_small_canvas(self, stamps, table, monkeypatch):
+        sizes, made = [], RendererAgg.__init__
+
+        def note(renderer, width, height, dpi):
+            sizes.append(width * height)
+            made(renderer, width, height, dpi)
+
+        monkeypatch.setattr(RendererAgg, '__init__', note)
+        plot_contact_sheet(stamps, table, figure=Figure(), n_columns=4)
+        assert len(sizes) == 1
+        assert sizes[0] < 1e5
 
     def test_takes_bytes_names_and_no_rows(self, stamps, table):
         as_bytes = (stamps * 255).astype(np.uint8)
