@@ -12,6 +12,7 @@ from torchmetrics.classification import (
     MulticlassConfusionMatrix,
     MulticlassF1Score,
 )
+from torchmetrics.utilities import dim_zero_cat
 
 __all__ = [
     'AttributeErrors',
@@ -234,6 +235,16 @@ class AttributeErrors(_Sums):
         }
 
 
+class _MacroAUC(MulticlassAUROC):
+    """The mean over classes that some galaxies have, and others have not."""
+
+    def compute(self):
+        # torchmetrics counts the area of a class without galaxies as 0.
+        counts = torch.bincount(dim_zero_cat(self.target), minlength=self.num_classes)
+        present = (counts > 0) & (counts < counts.sum())
+        return super().compute()[present].mean()
+
+
 class ClassMetrics(MetricCollection):
     """
     Accuracy, F1, area under the ROC curve and confusion of the classes.
@@ -264,7 +275,7 @@ class ClassMetrics(MetricCollection):
                 'accuracy': MulticlassAccuracy(n_class, average='micro'),
                 'macro_f1': MulticlassF1Score(n_class, average='macro'),
                 'weighted_f1': MulticlassF1Score(n_class, average='weighted'),
-                'macro_auc': MulticlassAUROC(n_class, average='macro'),
+                'macro_auc': _MacroAUC(n_class, average='none'),
                 'confusion': MulticlassConfusionMatrix(n_class),
             },
             compute_groups=False,

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from galmorph.schemas import load_schema
+from galmorph.training.curves import rank_auc
 from galmorph.training.metrics import (
     AttributeErrors,
     ClassMetrics,
@@ -136,6 +137,15 @@ class TestClasses:
         assert (
             found['confusion'][2, 3] == ((target == 2) & (answers.argmax(1) == 3)).sum()
         )
+
+    def test_area_is_a_mean_over_classes_that_are_there(self):
+        rng = np.random.default_rng(3)
+        answers = rng.dirichlet(np.ones(5), 60)
+        target = rng.integers(0, 4, 60)
+        found = run(ClassMetrics(5), torch.tensor(answers), torch.tensor(target))
+        one = np.ones((1, 60))
+        areas = [rank_auc(answers[:, k], target == k, one)[0] for k in range(4)]
+        assert found['macro_auc'].item() == pytest.approx(np.mean(areas), abs=1e-6)
 
     def test_one_hot_labels_are_the_same(self):
         rng = np.random.default_rng(7)
