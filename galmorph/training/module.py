@@ -8,9 +8,13 @@ import torch
 from torch import nn
 
 from galmorph.exceptions import RecipeError
+from galmorph.networks._tree import TreeHead
+from galmorph.networks.heads import ClippedHead, SigmoidHead, SoftmaxTreeHead
 from galmorph.networks.layers import constrain_norms
+from galmorph.networks.values import RegressionHead
 from galmorph.schemas import load_schema
 from galmorph.training.building import build_networks, pixels_of
+from galmorph.training.likelihoods import DirichletLoss
 from galmorph.training.losses import create_loss
 from galmorph.training.metrics import create_metrics
 from galmorph.training.recipe import TrainingRecipe, load_recipe
@@ -85,6 +89,7 @@ class MorphologyModule(lightning.LightningModule):
                 raise RecipeError(msg) from error
             kind = (kinds or {}).get(name, kind)
             self.scores[name] = create_metrics(schema, kind)
+        self._check_heads()
         first = next(iter(self.recipe.tasks))
         self._n_channels = len(pixels_of(self.recipe, first).bands)
         self._valid_losses = {}
@@ -324,6 +329,15 @@ class MorphologyModule(lightning.LightningModule):
                     msg = f"'norm_constraint' names {name!r}: {error}"
                     raise RecipeError(msg) from error
 
+    def _check_heads(self):
+        """Refuse a loss that would train other answers than the head gives."""
+        for name, loss in self.losses.items():
+            head = getattr(self.network_of(name), 'head', None)
+            problem = _mismatch(load_schema(self.recipe.tasks[name].schema), head, loss)
+            if problem is not None:
+                msg = f'the task {name!r}: {problem}'
+                raise RecipeError(msg)
+
     def _freeze(self):
         self._frozen = []
         for pattern in self.recipe.freeze:
@@ -340,6 +354,31 @@ class MorphologyModule(lightning.LightningModule):
             own = list(module.parameters())
             if own and not any(parameter.requires_grad for parameter in own):
                 self._frozen.append(module)
+
+
+def _mismatch(schema, head, loss):
+    """Tell what of head, schema and loss does not go together, if anything."""
+    kind, of_tree = type(head).__name__, isinstance(head, TreeHead)
+    if hasattr(schema, 'attributes'):
+        # The share of the only answer is always 1.
+        if of_tree and not isinstance(head, SigmoidHead | ClippedHead):
+            return (
+                f"{schema.name!r} has attributes, for which the 'head' must be "
+                f"'regression' or 'interval', not a {kind}"
+            )
+    elif isinstance(head, RegressionHead):
+        return f"{schema.name!r} has questions, which a 'head' of values cannot answer"
+    needs_dirichlet = of_tree and isinstance(loss, DirichletLoss)
+    if needs_dirichlet and not hasattr(head, 'concentrations'):
+        return f"the 'loss' 'dirichlet' needs the 'head' 'dirichlet', not a {kind}"
+    takes_raw = of_tree and getattr(loss, 'source', None) == 'raw'
+    if takes_raw and not isinstance(head, SoftmaxTreeHead):
+        return (
+            "the 'loss' takes a softmax of the raw outputs, which the 'head', a "
+            f'{kind}, does not; give it the option source: answers, or take the '
+            "'head' 'softmax'"
+        )
+    return None
 
 
 def _has_raw(network):

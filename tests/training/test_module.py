@@ -166,6 +166,10 @@ class TestOptimisers:
             ({'network.options.widht': 3}, 'unexpected keyword'),
             ({'tasks.gz2.loss': 'dice'}, "'loss' of the task 'gz2': unknown loss"),
             ({'tasks.gz2.head': 'hydra'}, 'hydra'),
+            ({'tasks.gz2.head': 'divisive', 'tasks.gz2.loss': 'question'}, 'source'),
+            ({'tasks.gz2.loss': 'dirichlet'}, "needs the 'head' 'dirichlet'"),
+            ({'tasks.gz2.head': 'regression'}, 'cannot answer'),
+            ({'tasks.gz2.schema': 'efigi'}, "must be 'regression' or 'interval'"),
         ],
     )
     def test_names_what_does_not_exist(self, changes, message):
