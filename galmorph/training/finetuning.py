@@ -102,6 +102,12 @@ def finetuning_recipe(
     elif is_new:
         # Those of other questions.
         options.pop('head_options', None)
+        if hasattr(load_schema(card.schema), 'attributes'):
+            options['head'] = 'softmax'
+    # A head that tells how sure it is learns that from its own likelihood alone.
+    head = task.get('head', options.get('head'))
+    if (head, kind) in (('interval', 'attributes'), ('dirichlet', 'counts')):
+        task['loss'] = head
     default = f'{card.name}.{schema}' if is_new else card.name
     return TrainingRecipe.from_dict(
         {

@@ -1,0 +1,31 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tests of the recipes that train weights further."""
+
+import pytest
+
+from galmorph.training import MorphologyModule, save_trained
+from galmorph.training.finetuning import finetuning_recipe
+from tests.helpers.recipes import make_recipe
+
+
+def make_weights(folder, schema, head, loss):
+    task = {'schema': schema, 'head': head, 'data': 'gz2', 'loss': loss}
+    module = MorphologyModule(make_recipe(tasks={schema: task}))
+    return save_trained(module, folder, 'old')
+
+
+class TestHeads:
+    def test_questions_after_attributes_are_a_tree(self, tmp_path):
+        card = make_weights(tmp_path, 'efigi', 'interval', 'interval')
+        recipe = finetuning_recipe(card, 'a.csv', schema='zhu5', kind='classes')
+        head = MorphologyModule(recipe).network_of('zhu5').head
+        assert type(head).__name__ == 'SoftmaxTreeHead'
+
+    @pytest.mark.parametrize(
+        ('schema', 'head', 'kind'),
+        [('efigi', 'interval', 'attributes'), ('gz2', 'dirichlet', 'counts')],
+    )
+    def test_spread_is_trained_further(self, tmp_path, schema, head, kind):
+        card = make_weights(tmp_path, schema, head, head)
+        recipe = finetuning_recipe(card, 'a.csv', kind=kind)
+        assert recipe.tasks[schema].loss.name == head
