@@ -7,11 +7,13 @@ from astropy.table import Table
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
+from galmorph.training._columns import Problems
 from galmorph.training.labels import check_images, read_labels
 from galmorph.training.layouts import TrainingTable
 from galmorph.training.splits import split_by_id
 
 _FRACTIONS = (0.8, 0.1, 0.1)
+_SPLITS = ('train', 'valid', 'test', 'unlabelled')
 _IMAGE_COLUMNS = ('image', 'path', 'file', 'filename')
 
 
@@ -40,11 +42,12 @@ def read_own(source, schema_name, folder):
         raise LabelError((), f'{path} has no column {column!r}, only {table.colnames}')
     images = [str(path.parent / str(name)) for name in table[column]]
     check_images(images)
-    ids = table[source.id] if source.id else np.array(images)
+    # Not the paths, which change with the folder, and the splits with them.
+    ids = table[source.id or column]
     if source.split:
         if source.split not in table.colnames:
             raise LabelError((), f'{path} has no column {source.split!r}')
-        split = np.asarray(table[source.split]).astype(str)
+        split = _read_split(table[source.split])
     else:
         split = split_by_id(list(map(str, ids)), source.fractions or _FRACTIONS)
     rows = Table({'image': images, 'id': np.asarray(ids).astype(str)})
@@ -66,6 +69,18 @@ def _image_column(table, path):
             return name
     msg = f"{path} has no column of images; name it with 'image'"
     raise LabelError((), msg)
+
+
+def _read_split(column):
+    """Read the splits; a galaxy of none is not used."""
+    mask = getattr(column, 'mask', np.zeros(len(column), bool))
+    names = [str(name).strip() for name in column]
+    names = np.where(mask | (np.array(names, str) == ''), 'unlabelled', names)
+    problems = Problems()
+    wrong = ~np.isin(names, _SPLITS)
+    problems.add(column.name, f'none of the splits {list(_SPLITS)}', wrong, names)
+    problems.raise_any()
+    return names
 
 
 def _joined(table, known, source):

@@ -257,7 +257,9 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
             sources[name] = teach(sources[name], task.teacher, schema, cache)
         try:
             pixels = pixels_of(recipe, name)
-            settings = task.augmentation or recipe.augmentation
+            settings = task.augmentation
+            if settings is None:
+                settings = recipe.augmentation
             if isinstance(settings, str):
                 settings = {'preset': settings}
             augmentation = Augmentation.from_dict(settings)

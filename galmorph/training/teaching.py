@@ -81,13 +81,14 @@ def teach(source, teacher, schema, folder=None):
 def _answers(rows, classifier, folder):
     """What a classifier says of images; kept in a file, for it takes long."""
     text = '\n'.join(map(str, rows.table['image']))
-    key = f'{classifier.card.sha256} {classifier.n_transforms} {text}'
+    sizes = '' if rows.sizes is None else list(rows.sizes.value)
+    key = f'{classifier.card.sha256} {classifier.n_transforms} {text}{sizes}'
     name = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = None if folder is None else Path(folder) / f'teacher_{name}.npy'
     if path is not None and path.exists():
         return np.load(path)
-    values = np.asarray(classifier.classify(rows.images).probabilities.filled(np.nan))
-    values = values.astype(np.float32)
+    found = classifier.classify(rows.images, size=rows.sizes)
+    values = np.asarray(found.probabilities.filled(np.nan), np.float32)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix('.tmp.npy')

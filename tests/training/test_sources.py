@@ -1,11 +1,15 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tests of the galaxies of a recipe's tasks."""
 
+import dataclasses
+
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import Table
 from PIL import Image
 
+from galmorph import MorphologyClassifier
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.schemas import load_schema
 from galmorph.training.parts import Task, Teacher
@@ -54,6 +58,24 @@ class TestOwnTables:
         )
         source = read_task(task, tmp_path)
         assert source.table['split'].tolist() == ['valid'] * 3 + ['train'] * 5
+
+    def test_unknown_split_is_refused_and_a_blank_one_left_out(self, tables, tmp_path):
+        table = Table.read(tmp_path / 'galaxies.csv')
+        task = make_task(table='galaxies.csv', labels='votes.csv', split='part')
+        table['part'] = ['valid', ''] + ['train'] * 6
+        table.write(tmp_path / 'galaxies.csv', overwrite=True)
+        split = read_task(task, tmp_path).table['split'].tolist()
+        assert split == ['valid', 'unlabelled'] + ['train'] * 6
+        table['part'] = ['val', 'Train'] + ['train'] * 6
+        table.write(tmp_path / 'galaxies.csv', overwrite=True)
+        with pytest.raises(LabelError, match=r"'part': none of.* in rows 0, 1 \(val\)"):
+            read_task(task, tmp_path)
+
+    def test_split_does_not_depend_on_the_folder(self, tables, tmp_path):
+        source = read_task(
+            make_task(table='galaxies.csv', labels='votes.csv'), tmp_path
+        )
+        assert source.table['id'].tolist() == [f'g{row}.png' for row in range(8)]
 
     @pytest.mark.parametrize(
         ('changes', 'message'),
@@ -145,6 +167,22 @@ class TestTeach:
         np.save(path, np.full((len(taught), 37), 0.25, np.float32))
         again = teach(source, teacher, load_schema('gz2'), tmp_path / 'kept')
         assert (again.labels.values == 0.25).all()
+
+    def test_teacher_sees_the_frame_of_the_size(self, tmp_path, tiny_card):
+        write_gz2(tmp_path / 'gz2')
+        source = read_task(make_task(layout='gz2', select='all'), tmp_path)
+        teacher = Teacher(weights=str(tiny_card), n_transforms=1)
+        taught = []
+        for size in (4, 9):
+            sizes = np.full(len(source), size) * u.pix
+            sized = dataclasses.replace(source, table=source.table.copy(), sizes=sizes)
+            taught.append(teach(sized, teacher, load_schema('gz2'), tmp_path / 'kept'))
+        values = [np.nan_to_num(each.labels.values) for each in taught]
+        assert np.abs(values[0] - values[1]).max() > 0
+        classifier = MorphologyClassifier(tiny_card, n_transforms=1)
+        found = classifier.classify([taught[1].images[0]], size=[9] * u.pix)
+        expected = found.probabilities.filled(np.nan)
+        np.testing.assert_allclose(taught[1].labels.values[:1], expected, atol=1e-6)
 
     def test_table_of_soft_labels(self, tmp_path):
         write_gz2(tmp_path / 'gz2')
