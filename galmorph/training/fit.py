@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 
 import lightning
+import numpy as np
 import torch
 
 from galmorph.exceptions import RecipeError
+from galmorph.schemas import load_schema
 from galmorph.training._loop import make_trainer, quiet
 from galmorph.training.log import read_log, scores_at
 from galmorph.training.module import MorphologyModule
@@ -163,6 +165,7 @@ def fit(
         datamodule.steps_per_epoch = epoch_length
     checkpoint = _open_folder(recipe, folder, resume=resume)
     recipe = recipe.only(getattr(datamodule, 'tasks', recipe.tasks))
+    recipe = _with_taught_questions(recipe, getattr(datamodule, 'tasks', {}))
     module = MorphologyModule(recipe, n_steps=n_steps, kinds=datamodule.kinds)
     if recipe.initialise is not None and checkpoint is None:
         initialise(module, recipe.initialise)
@@ -341,13 +344,35 @@ def measure(card, datamodule, task, test=None):
     return evaluation
 
 
+def _with_taught_questions(recipe, data):
+    """Let a card support what some training galaxy has a label for."""
+    tasks = dict(recipe.tasks)
+    for name, task in recipe.tasks.items():
+        schema = load_schema(task.schema)
+        if task.supported_questions is not None or not hasattr(schema, 'questions'):
+            continue
+        taught = np.zeros(schema.n_answers, bool)
+        for other in recipe.tasks:
+            if name in (other, recipe.tasks[other].head_of) and other in data:
+                labels = data[other].labels[data[other].rows('train')]
+                taught |= np.isfinite(labels.targets).any(0)
+                if labels.bound is not None:
+                    taught |= np.isfinite(labels.bound).any(0)
+        questions = [q.name for q in schema.questions if taught[q.slice].any()]
+        if 0 < len(questions) < len(schema.questions):
+            tasks[name] = dataclasses.replace(task, supported_questions=questions)
+    return dataclasses.replace(recipe, tasks=tasks)
+
+
 def _fit_ensemble(recipe, folder, **options):
     members = []
     for index in range(len(recipe.ensemble)):
         member = recipe.member(index)
         members.append(fit(member, output=folder / member.name, **options))
     sign = 1 if recipe.mode == 'min' else -1
-    best = min(members, key=lambda m: sign * m.metrics.get(recipe.monitor, math.inf))
+    best = min(
+        members, key=lambda m: sign * m.metrics.get(recipe.monitor, sign * math.inf)
+    )
     return TrainingResult(
         card=best.card,
         cards=best.cards,

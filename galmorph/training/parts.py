@@ -189,7 +189,8 @@ class Task(Record):
     optional : bool
         Leave the task out where there are no galaxies for it.
     supported_questions : list or None
-        The questions that a card declares supported; all by default.
+        The questions that a card declares supported; by default those of which
+        a training galaxy has a label.
 
     Examples
     --------

@@ -10,11 +10,13 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from astropy.table import Table
+from PIL import Image
 
-from galmorph import MorphologyClassifier, load_card, register_weights
+from galmorph import MorphologyClassifier, load_card, load_schema, register_weights
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.training import fit, read_log
-from galmorph.training.fit import count_steps, initialise
+from galmorph.training.fit import TrainingResult, count_steps, initialise
 from galmorph.training.module import MorphologyModule
 from galmorph.weights import load_weights, registry
 from tests.helpers.recipes import make_recipe, write_clear_kaggle, write_collections
@@ -258,6 +260,39 @@ def teacher(folder):
         schema='gz2',
         recipe=pixels_of(recipe, 'gz2'),
     )
+
+
+class TestSupport:
+    def test_card_supports_what_was_taught(self, tmp_path):
+        for row, stamp in enumerate(draw_stamps(6)):
+            Image.fromarray(stamp).save(tmp_path / f'{row}.png')
+        table = Table({'image': [f'{row}.png' for row in range(6)]})
+        for column, part in zip(
+            load_schema('gz2').columns[:3], (0.5, 0.4, 0.1), strict=True
+        ):
+            table[column] = part
+        table['split'] = ['valid', *['train'] * 5]
+        table.write(tmp_path / 'galaxies.csv')
+        data = {'table': 'galaxies.csv', 'split': 'split'}
+        task = {'schema': 'gz2', 'data': data, 'loss': 'mse'}
+        result = fit(
+            make_recipe(tasks={'gz2': task}, steps=2), data=tmp_path,
+            output=tmp_path / 'run', accelerator='cpu', evaluate=False,
+        )  # fmt: skip
+        card = load_card(result.card)
+        assert list(card.supported_questions) == ['smooth_or_features']
+
+    def test_member_without_the_score_is_not_the_best(self, monkeypatch, tmp_path):
+        scores = iter([{}, {'valid/gz2/r2': 0.5}])
+
+        def result(*_, **__):
+            return TrainingResult(
+                card=None, cards={}, metrics=next(scores), folder=tmp_path, n_steps=1
+            )
+
+        whole = make_recipe(ensemble=[{}, {}], monitor='valid/gz2/r2', mode='max')
+        monkeypatch.setattr(sys.modules[fit.__module__], 'fit', result)
+        assert fit(whole, output=tmp_path).metrics == {'valid/gz2/r2': 0.5}
 
 
 class TestInitialise:
