@@ -2,6 +2,8 @@
 """Training, evaluating and publishing of weights; needs ``astro-galmorph[train]``."""
 
 import importlib
+import sys
+import types
 
 # As in galmorph itself: lightning is loaded by what needs it.
 _HOMES = {
@@ -78,3 +80,14 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(set(globals()) | set(__all__))
+
+
+class _Package(types.ModuleType):
+    """Keeps the module `fit`, once it is imported, from hiding the function."""
+
+    def __setattr__(self, name, value):
+        if not (name in _HOMES and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

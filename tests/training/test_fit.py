@@ -152,6 +152,14 @@ class TestResume:
             fit(make_recipe(), data=kaggle, output=trained.folder, resume=False)
 
 
+class TestName:
+    def test_module_does_not_hide_the_function(self):
+        text = 'import galmorph.training.fit as _; from galmorph.training import fit; '
+        text += 'assert callable(fit)'
+        done = subprocess.run([sys.executable, '-c', text], check=False)
+        assert done.returncode == 0
+
+
 class TestBeforeTheFirstStep:
     def test_reports_labels_with_their_rows(self, tmp_path):
         write_clear_kaggle(tmp_path / 'bad', 8)
