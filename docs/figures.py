@@ -349,3 +349,35 @@ def filters():
     from galmorph.explain import first_filters, plot_filters
 
     return plot_filters(first_filters(_deep_field()[0]))
+
+
+def confusion():
+    """The confusion matrix that Zhu et al. (2019) published."""
+    from galmorph.plotting import plot_confusion_matrix
+    from galmorph.training.classification import ClassificationReport
+
+    matrix = [
+        [815, 21, 0, 0, 10],
+        [29, 762, 0, 0, 17],
+        [0, 4, 34, 18, 2],
+        [0, 3, 12, 368, 5],
+        [4, 7, 1, 5, 763],
+    ]
+    names = 'completely round', 'in between', 'cigar-shaped', 'edge-on', 'spiral'
+    return plot_confusion_matrix(ClassificationReport.from_confusion(matrix, names))
+
+
+def honesty():
+    """Honest probabilities, and the same made bolder."""
+    from galmorph.plotting import plot_reliability
+    from galmorph.training.curves import reliability
+
+    rng = np.random.default_rng(1)
+    honest = rng.beta(0.6, 0.9, 4000)
+    observed = rng.binomial(30, honest) / 30
+    odds = (honest / (1 - honest)) ** 2
+    tables = {
+        name: reliability(given[:, None], observed[:, None])
+        for name, given in (('honest', honest), ('bold', odds / (1 + odds)))
+    }
+    return plot_reliability(tables)
