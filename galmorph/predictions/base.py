@@ -21,8 +21,9 @@ class Predictions:
     The answers of a network for many galaxies, of whatever kind.
 
     This is the part that `~galmorph.MorphologyPredictions`, of a decision
-    tree, and `AttributePredictions` have in common; make one of those, or let
-    `make_predictions` choose.
+    tree, and
+    `~galmorph.predictions.AttributePredictions` have in common; make one of those, or let
+    `~galmorph.predictions.make_predictions` choose.
 
     Parameters
     ----------

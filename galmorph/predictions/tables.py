@@ -28,7 +28,7 @@ def make_columns(predictions, columns='all'):
         The answers.
     columns : {'all', 'best'} or str or sequence of str, optional
         'all', 'best' or names of questions or attributes, as in
-        `~galmorph.MorphologyPredictions.to_table`.
+        `~galmorph.predictions.base.Predictions.to_table`.
 
     Returns
     -------
