@@ -21,9 +21,8 @@ class Predictions:
     The answers of a network for many galaxies, of whatever kind.
 
     This is the part that `~galmorph.MorphologyPredictions`, of a decision
-    tree, and
-    `~galmorph.predictions.AttributePredictions` have in common; make one of those, or let
-    `~galmorph.predictions.make_predictions` choose.
+    tree, and `~galmorph.predictions.AttributePredictions` have in common; make
+    one of those, or let `~galmorph.predictions.make_predictions` choose.
 
     Parameters
     ----------
