@@ -43,8 +43,9 @@ class Draws:
 class Steps(Dataset):
     """Training batches by the number of the step."""
 
-    def __init__(self, datasets, draws, rank):
+    def __init__(self, datasets, draws, rank, images_of):
         self.datasets, self.draws, self.rank = datasets, draws, rank
+        self.images_of = images_of
 
     def __getitem__(self, step):
         rank, world = self.rank
@@ -55,6 +56,12 @@ class Steps(Dataset):
             seed = int(rng.integers(2**62))
             part = self.datasets[name].batch(draws.at(step)[rank::world], rng)
             batch[name] = {**part, 'seed': seed}
+        for name, other in self.images_of.items():
+            shown = batch[other]
+            rows = shown['index'].numpy()
+            batch[name] = self.datasets[name].label_batch(
+                rows, shown.get('is_mirrored')
+            )
         return batch
 
 

@@ -78,17 +78,27 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
         self.n_workers = int(n_workers)
         self._draws, self._training, self._plain, self._renderers = {}, {}, {}, {}
         self._loader, self._start = None, 0
-        for (name, task), n in zip(self.tasks.items(), self._shares(), strict=True):
-            rows = task.rows('train')
+        self._images_of = {
+            name: task.images_of
+            for name, task in self.tasks.items()
+            if task.images_of is not None
+        }
+        shares = self._shares()
+        for name, task in self.tasks.items():
+            rows, labels = task.rows('train'), task.labels
             key = (self.seed, zlib.crc32(name.encode()))
-            if len(rows):
-                self._draws[name] = Draws(rows, n, key, task.probabilities(rows))
+            if name in self._images_of:
+                self._check_images_of(name)
+                labels = labels.only(rows)
+            elif len(rows):
+                probabilities = task.probabilities(rows)
+                self._draws[name] = Draws(rows, shares[name], key, probabilities)
             options = {
                 'weights': task.loss_weights(rows),
                 'sizes': task.sizes,
             }
             self._training[name] = GalaxyDataset(
-                task.images, task.labels, task.recipe, task.augmentation, **options
+                task.images, labels, task.recipe, task.augmentation, **options
             )
             self._plain[name] = GalaxyDataset(
                 task.images, task.labels, task.recipe, sizes=task.sizes
@@ -102,8 +112,12 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
 
     @property
     def pass_length(self):
-        """Batches that show every training galaxy of the first task once."""
-        name = next(iter(self.tasks))
+        """Batches that show every training galaxy of the first task once.
+
+        If it is on the images of another, those of that one.
+        """
+        first = next(iter(self.tasks))
+        name = self._images_of.get(first, first)
         self._need(name)
         return math.ceil(len(self._draws[name].rows) / self._draws[name].n)
 
@@ -164,10 +178,11 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
         rank, world = self._rank()
         for name in self.tasks:
             self._need(name)
-            if self._draws[name].n < world:
+            draws = self._draws.get(name)
+            if draws is not None and draws.n < world:
                 msg = (
-                    f'the task {name!r} has {self._draws[name].n} galaxies in a batch '
-                    f'for {world} devices; enlarge batch_size'
+                    f'the task {name!r} has {draws.n} galaxies in a batch for {world} '
+                    'devices; enlarge batch_size'
                 )
                 raise ValueError(msg)
         length = self.steps_per_epoch
@@ -176,7 +191,7 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
             limit = getattr(self.trainer, 'limit_train_batches', None)
             if isinstance(limit, int):
                 length = max(length, limit)
-        steps = Steps(self._training, self._draws, (rank, world))
+        steps = Steps(self._training, self._draws, (rank, world), self._images_of)
         self._loader = StepLoader(steps, length, self._loader_options())
         self._loader.step, self._start = self._start, 0
         return self._loader
@@ -243,7 +258,16 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
         batch : dict
             With ``views`` instead of ``images``.
         """
-        return {name: self._render(name, part) for name, part in batch.items()}
+        shown = {
+            name: self._render(name, part)
+            for name, part in batch.items()
+            if 'images' in part
+        }
+        return {
+            name: shown.get(name)
+            or {'views': shown[self._images_of[name]]['views'], **part}
+            for name, part in batch.items()
+        }
 
     @torch.no_grad()
     def _render(self, name, part):
@@ -276,8 +300,27 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
+    def _check_images_of(self, name):
+        """Refuse views that two tasks would not see alike."""
+        task, other = self.tasks[name], self.tasks.get(self._images_of[name])
+        if other is None or other.images_of is not None:
+            known = [key for key in self.tasks if key not in self._images_of]
+            msg = (
+                f'images_of of the task {name!r} must be one of {known}, not '
+                f'{task.images_of!r}'
+            )
+            raise ValueError(msg)
+        if len(task.images) != len(other.images) or task.recipe != other.recipe:
+            msg = (
+                f'the task {name!r} must have the images and the recipe of '
+                f'{task.images_of!r}, row by row'
+            )
+            raise ValueError(msg)
+
     def _need(self, name):
-        if name not in self._draws:
+        if name not in self._draws and not (
+            name in self._images_of and len(self.tasks[name].rows('train'))
+        ):
             msg = (
                 f'the task {name!r} has no training galaxy: none has a label, an image '
                 "and the split 'train'"
@@ -286,15 +329,16 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
 
     def _shares(self):
         """Galaxies of each task in a batch, at least one, in all the batch size."""
-        if not 0 < len(self.tasks) <= self.batch_size:
+        names = [name for name in self.tasks if name not in self._images_of]
+        if not 0 < len(names) <= self.batch_size:
             msg = (
-                f'batch_size must be at least the number of tasks, {len(self.tasks)}, '
+                f'batch_size must be at least the number of tasks, {len(names)}, '
                 f'and positive, not {self.batch_size}'
             )
             raise ValueError(msg)
-        shares = np.array([task.share for task in self.tasks.values()], float)
+        shares = np.array([self.tasks[name].share for name in names], float)
         exact = shares / shares.sum() * (self.batch_size - len(shares))
         counts = np.floor(exact).astype(int)
         rest = self.batch_size - len(shares) - counts.sum()
         counts[np.argsort(counts - exact, kind='stable')[:rest]] += 1
-        return (counts + 1).tolist()
+        return dict(zip(names, (counts + 1).tolist(), strict=True))

@@ -160,20 +160,43 @@ class GalaxyDataset(torch.utils.data.Dataset):
         -------
         batch : dict
             ``images``, an `~galmorph.preprocessing.render.ImageBatch`, and
-            tensors of what an item has, one row a galaxy.
+            tensors of what an item has, one row a galaxy; of augmented ones
+            also ``is_mirrored``.
         """
         rows = self.indices[np.asarray(items, int)]
         images = [self.source[row] for row in rows]
-        known = self._known(rows)
+        is_mirrored = None
         if rng is not None and self.augmentation is not None:
             affines = self.augmentation.draw_affines(len(rows), rng, indices=rows)
             images = [
                 augmented(image, self.recipe, affine)
                 for image, affine in zip(images, affines, strict=True)
             ]
-            _mirror(known, self.labels.mirrored, np.linalg.det(affines) < 0)
-        batch = {name: torch.from_numpy(values) for name, values in known.items()}
-        return {'images': stack_images(images, self.recipe), **batch}
+            is_mirrored = np.linalg.det(affines) < 0
+        labels = self.label_batch(rows, is_mirrored)
+        return {'images': stack_images(images, self.recipe), **labels}
+
+    def label_batch(self, rows, is_mirrored=None):
+        """
+        Put together what is known of galaxies, without their images.
+
+        Parameters
+        ----------
+        rows : `~numpy.ndarray` of int
+            Which, among the rows of the labels.
+        is_mirrored : `~numpy.ndarray` of bool, shape (n,), optional
+            Of which the view is a mirror image; none by default.
+
+        Returns
+        -------
+        batch : dict
+            As `batch` gives it, without ``images``.
+        """
+        known = self._known(np.asarray(rows))
+        if is_mirrored is not None:
+            known['is_mirrored'] = np.asarray(is_mirrored, bool)
+            _mirror(known, self.labels.mirrored, known['is_mirrored'])
+        return {name: torch.from_numpy(values) for name, values in known.items()}
 
     def _known(self, rows):
         labels = self.labels

@@ -140,6 +140,28 @@ class Labels:
         """
         return dataclasses.replace(self, bound=np.asarray(bound, np.float32))
 
+    def only(self, rows):
+        """
+        Forget what is known of other galaxies.
+
+        Parameters
+        ----------
+        rows : `~numpy.ndarray` of int
+            Those that stay known.
+
+        Returns
+        -------
+        labels : `Labels`
+            New ones, of as many galaxies.
+        """
+        changes = {}
+        for name in ('values', 'low', 'high', 'bound'):
+            known = getattr(self, name)
+            if known is not None:
+                changes[name] = np.full_like(known, np.nan)
+                changes[name][rows] = known[rows]
+        return dataclasses.replace(self, **changes)
+
     def class_weights(self):
         """
         Weigh the classes so that all count alike.

@@ -160,7 +160,11 @@ class MorphologyModule(lightning.LightningModule):
             if len(self.recipe.tasks) > 1:
                 self.log(f'train/{name}/loss', loss, on_step=False, on_epoch=True,
                          batch_size=len(part['views']), sync_dist=True)  # fmt: skip
-        n_galaxy = sum(len(part['views']) for part in batch.values())
+        n_galaxy = sum(
+            len(part['views'])
+            for name, part in batch.items()
+            if self.recipe.tasks[name].images_of is None
+        )
         self.log('train/loss', total, on_step=False, on_epoch=True, prog_bar=True,
                  batch_size=n_galaxy, sync_dist=True)  # fmt: skip
         return total
@@ -259,12 +263,18 @@ class MorphologyModule(lightning.LightningModule):
         outputs = {}
         for names in self._groups(batch):
             network = self.network_of(names[0])
-            views = [self._in_colour(batch[name]['views']) for name in names]
+            # Tasks on the images of another have the same views: once suffices.
+            distinct = {
+                id(batch[name]['views']): batch[name]['views'] for name in names
+            }
+            views = [self._in_colour(part) for part in distinct.values()]
             if len(names) == 1:
                 raws = [network.raw(views[0]) if _has_raw(network) else None]
             else:
                 features = network.features(torch.cat(views))
-                parts = features.split([len(part) for part in views])
+                features = features.split([len(part) for part in views])
+                features = dict(zip(distinct, features, strict=True))
+                parts = [features[id(batch[name]['views'])] for name in names]
                 networks = [self.network_of(name) for name in names]
                 raws = [
                     net.output(net.dropout(part))

@@ -174,8 +174,14 @@ class Task(Record):
     head_of : str or None
         The task whose head this one trains too, instead of one of its own:
         other labels for the same questions.
+    images_of : str or None
+        The task on whose images this one learns too, instead of on draws of its
+        own: what is known of a galaxy by several labels is then learnt from
+        one view of it, which is rendered and passed through the trunk once.
+        Both must have the same pixels and augmentation.
     share : float
-        The part of a batch, relative to that of other tasks.
+        The part of a batch, relative to that of other tasks; of no use to a
+        task on the images of another.
     weight : float
         Factor of the loss.
     sampling : {'uniform', 'balanced', 'weighted'}
@@ -205,6 +211,7 @@ class Task(Record):
     loss: Choice
     head: Choice | None = None
     head_of: str | None = None
+    images_of: str | None = None
     share: float = 1.0
     weight: float = 1.0
     sampling: str = 'uniform'

@@ -182,10 +182,30 @@ class TrainingRecipe(Record):
                     f'{self.tasks[other].schema!r}, not {task.schema!r}'
                 )
                 raise RecipeError(msg)
+        for name, task in self.tasks.items():
+            self._check_images_of(name, task.images_of)
         for name in self.variants:
             self.variant(name)
         for index in range(len(self.ensemble)):
             self.member(index)
+
+    def _check_images_of(self, name, other):
+        if other is None:
+            return
+        hosts = [key for key, task in self.tasks.items() if task.images_of is None]
+        if other not in hosts:
+            msg = (
+                f"'images_of' of the task {name!r} names {other!r}, which shows no "
+                f'images of its own{did_you_mean(other, hosts)}'
+            )
+            raise RecipeError(msg)
+        for field in ('pixels', 'augmentation'):
+            if getattr(self.tasks[name], field) != getattr(self.tasks[other], field):
+                msg = (
+                    f"'images_of' of the task {name!r}: {other!r} has other {field!r}; "
+                    'both see the same views'
+                )
+                raise RecipeError(msg)
 
     def override(self, changes):
         """
@@ -307,7 +327,8 @@ class TrainingRecipe(Record):
         Parameters
         ----------
         names : iterable of str
-            The tasks that stay.
+            The tasks that stay. One on the images of another that does not
+            stay draws its own.
 
         Returns
         -------
@@ -321,6 +342,9 @@ class TrainingRecipe(Record):
         ['efigi']
         """
         tasks = {name: task for name, task in self.tasks.items() if name in names}
+        for name, task in tasks.items():
+            if task.images_of not in tasks:
+                tasks[name] = dataclasses.replace(task, images_of=None)
         return dataclasses.replace(self, tasks=tasks)
 
     def to_yaml(self):

@@ -292,6 +292,12 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
             )
         for name, source in merged.items():
             task = recipe.tasks[name]
+            if task.images_of in sources and task.images_of not in merged:
+                msg = (
+                    f"'images_of' of the task {name!r}: {task.images_of!r} shows other "
+                    "images; both need the same 'data', with the same 'recentre'"
+                )
+                raise RecipeError(msg)
             tasks[name] = TaskData(
                 images,
                 source.labels,
@@ -302,6 +308,7 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
                 sampling=task.sampling,
                 sizes=source.sizes,
                 table=source.table,
+                images_of=task.images_of if task.images_of in merged else None,
             )
     return GalaxyZooDataModule(
         {name: tasks[name] for name in sources},

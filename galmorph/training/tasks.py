@@ -48,6 +48,9 @@ class TaskData:
         The size of each galaxy.
     table : `~astropy.table.Table`, optional
         The table that all this is of.
+    images_of : str, optional
+        Another task, of the same images row by row, on whose training views
+        this one learns too.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class TaskData:
     weights: object = None
     sizes: object = None
     table: Table | None = None
+    images_of: str | None = None
 
     def __post_init__(self):
         n = len(self.images)

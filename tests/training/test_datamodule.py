@@ -188,6 +188,61 @@ class TestTasks:
         np.testing.assert_array_equal(rows['image'], STAMPS)
 
 
+class TestImagesOfAnotherTask:
+    def make(self, **options):
+        augmentation = Augmentation.preset('dieleman')
+        splits = ['valid'] * 8 + ['train'] * 32
+        host = make_task(augmentation=augmentation, splits=splits)
+        values = np.random.default_rng(2).uniform(0, 0.4, (40, 2))
+        values[10] = np.nan
+        guest = Labels('attributes', values, mirrored=(1,))
+        options = {'splits': splits, 'augmentation': augmentation, **options}
+        guest = make_task(labels=guest, images_of='host', **options)
+        return make_module({'host': host, 'guest': guest}), values
+
+    def test_one_view_and_two_labels(self):
+        data, values = self.make()
+        batch = next(iter(data.train_dataloader()))
+        shown = batch['guest']
+        rows = batch['host']['index']
+        # The batch is all the host's; the sense of the arms follows the views.
+        assert len(rows) == 8
+        assert 0 < shown['is_mirrored'].sum() < 8
+        expected = torch.tensor(values, dtype=torch.float32)[rows]
+        mirrored = shown['is_mirrored']
+        expected[mirrored, 1] = 1 - expected[mirrored, 1]
+        np.testing.assert_array_equal(shown['target'], expected)
+        rendered = data.on_after_batch_transfer(batch, 0)
+        assert rendered['guest']['views'] is rendered['host']['views']
+
+    def test_what_is_not_to_be_learnt_is_unknown(self):
+        splits = ['valid'] * 8 + ['test'] * 16 + ['train'] * 16
+        data, _ = self.make(splits=splits)
+        loader = data.train_dataloader()
+        batches = [batch for batch, _ in zip(loader, range(4), strict=False)]
+        rows = torch.cat([batch['guest']['index'] for batch in batches])
+        known = torch.cat([batch['guest']['target'] for batch in batches]).isfinite()
+        assert sorted(rows.tolist()) == list(range(8, 40))
+        assert (known.all(1) == (rows >= 24)).all()
+
+    def test_each_is_validated_by_its_own(self):
+        data, _ = self.make()
+        names = [list(batch) for batch in data.val_dataloader()]
+        assert names == [['host'], ['guest']]
+
+    def test_mistakes(self):
+        guest = make_task(images_of='lost')
+        with pytest.raises(ValueError, match=r"one of \['host'\], not 'lost'"):
+            make_module({'host': make_task(), 'guest': guest})
+        guest = make_task(30, images_of='host')
+        with pytest.raises(ValueError, match="'guest' must have the images"):
+            make_module({'host': make_task(), 'guest': guest})
+        guest = make_task(images_of='host', splits=['test'] * 40)
+        data = make_module({'host': make_task(), 'guest': guest})
+        with pytest.raises(ValueError, match="'guest' has no training galaxy"):
+            data.train_dataloader()
+
+
 class TestRepetition:
     def make(self, **options):
         task = make_task(augmentation=Augmentation.preset('dieleman'))

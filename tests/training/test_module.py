@@ -74,6 +74,27 @@ class TestSteps:
         module.training_step({'gz2': make_batch(3), 'zhu5': make_classes(2)})
         assert seen == [5]
 
+    def test_views_of_several_labels_go_through_the_trunk_once(self):
+        tasks = {**TWO, 'zhu5': {**TWO['zhu5'], 'images_of': 'gz2'}}
+        module = make_module(make_recipe(tasks=tasks))
+        seen = []
+        module.networks['gz2'].trunk.register_forward_hook(
+            lambda _, inputs, __: seen.append(len(inputs[0]))
+        )
+        votes, classes = make_batch(3), make_classes(3)
+        module.training_step(
+            {'gz2': votes, 'zhu5': {**classes, 'views': votes['views']}}
+        )
+        assert seen == [3]
+        module.eval()
+        shared = module.training_step(
+            {'gz2': votes, 'zhu5': {**classes, 'views': votes['views']}}
+        )
+        apart = module.training_step(
+            {'gz2': votes, 'zhu5': {**classes, 'views': votes['views'].clone()}}
+        )
+        assert shared.item() == pytest.approx(apart.item(), rel=1e-5)
+
     def test_first_steps_see_the_raw_outputs(self):
         recipe = make_recipe(unconstrained_steps=5)
         module = make_module(recipe).eval()

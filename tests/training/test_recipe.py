@@ -136,6 +136,25 @@ class TestChecks:
         with pytest.raises(RecipeError, match=message):
             make(tasks={'gz2': task})
 
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            ({'images_of': 'gz3'}, "names 'gz3', which shows no images .*'gz2'"),
+            ({'images_of': 'more'}, "names 'more', which shows no images"),
+            ({'images_of': 'gz2', 'pixels': {'step': 2.0}}, "has other 'pixels'"),
+        ],
+    )
+    def test_images_of_another_task(self, changes, message):
+        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
+        with pytest.raises(RecipeError, match=message):
+            make(tasks={'gz2': task, 'more': {**task, **changes}})
+
+    def test_task_draws_images_of_its_own_without_the_other(self):
+        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
+        recipe = make(tasks={'gz2': task, 'more': {**task, 'images_of': 'gz2'}})
+        assert recipe.only(['gz2', 'more']).tasks['more'].images_of == 'gz2'
+        assert recipe.only(['more']).tasks['more'].images_of is None
+
     def test_missing_key(self):
         with pytest.raises(RecipeError, match="lacks the key 'loss'"):
             make(tasks={'gz2': {'schema': 'gz2', 'data': 'gz2'}})

@@ -234,6 +234,20 @@ class TestDatamodule:
             near.labels.values[near.rows('train')],
         )
 
+    def test_labels_on_the_images_of_another_task(self, tmp_path):
+        write_gz2(tmp_path / 'gz2')
+        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
+        other = {**task, 'head_of': 'votes', 'images_of': 'votes'}
+        recipe = make_recipe(tasks={'votes': task, 'again': other})
+        data = create_datamodule(recipe, tmp_path)
+        batch = next(iter(data.train_dataloader()))
+        assert batch['again']['index'].tolist() == batch['votes']['index'].tolist()
+        assert 'images' not in batch['again']
+        other['data'] = {'layout': 'gz2', 'recentre': True}
+        recipe = make_recipe(tasks={'votes': task, 'again': other})
+        with pytest.raises(RecipeError, match="'votes' shows other images"):
+            create_datamodule(recipe, tmp_path)
+
     def test_recentred_galaxy_fills_the_frame_alike(self, tmp_path):
         write_clear_kaggle(tmp_path / 'challenge', 6)
         task = make_task(layout='gz2', recentre=True)
