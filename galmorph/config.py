@@ -50,6 +50,18 @@ class Conf(_config.ConfigNamespace):
         cfgtype='integer(min=1)',
         module='galmorph',
     )
+    source_cache = _config.ConfigItem(
+        '',
+        'Folder of downloaded images; by default in the cache folder of astropy.',
+        cfgtype='string',
+        module='galmorph',
+    )
+    source_cache_limit = _config.ConfigItem(
+        20.0,
+        'Gigabytes of downloaded images, beyond which the oldest are deleted.',
+        cfgtype='float(min=0)',
+        module='galmorph',
+    )
 
 
 conf = Conf()

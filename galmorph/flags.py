@@ -12,8 +12,9 @@ class MorphologyFlag(enum.IntFlag):
     """
     The bits of the column ``morphology_flags``.
 
-    The first eight are fatal: a row that has one of them has no prediction.
-    The others say what an answer rests on, or why to trust it less.
+    A row that has one of those in ``FATAL`` has no prediction: the first eight,
+    and what a search for an image may end with. The others say what an answer
+    rests on, or why to trust it less.
 
     Examples
     --------
@@ -46,8 +47,21 @@ class MorphologyFlag(enum.IntFlag):
     UNRESOLVED = 1 << 20
     NO_SOURCE = 1 << 21
 
+    NO_COVERAGE = 1 << 22
+    NO_MATCH = 1 << 23
+    AMBIGUOUS_MATCH = 1 << 24
+    ARCHIVE_ERROR = 1 << 25
+    NOT_CACHED = 1 << 26
 
-FATAL = MorphologyFlag(0xFF)
+
+FATAL = (
+    MorphologyFlag(0xFF)
+    | MorphologyFlag.NO_COVERAGE
+    | MorphologyFlag.NO_MATCH
+    | MorphologyFlag.AMBIGUOUS_MATCH
+    | MorphologyFlag.ARCHIVE_ERROR
+    | MorphologyFlag.NOT_CACHED
+)
 
 _DESCRIPTIONS = {
     'MISSING_IMAGE': 'no image was given for this row',
@@ -72,6 +86,11 @@ _DESCRIPTIONS = {
     'POINT_SOURCE': 'the target looks like a star',
     'UNRESOLVED': 'the galaxy spans too few pixels',
     'NO_SOURCE': 'no source was found at the target position',
+    'NO_COVERAGE': 'the survey has no image of this position',
+    'NO_MATCH': 'the catalogue of the survey has no galaxy at this position',
+    'AMBIGUOUS_MATCH': 'the catalogue has several galaxies at this position',
+    'ARCHIVE_ERROR': 'the archive did not answer, or not as it should',
+    'NOT_CACHED': 'no image is in the cache, and the archive was not asked',
 }
 
 

@@ -31,6 +31,11 @@ class TestMorphologyFlag:
             'NO_WCS',
             'BANDS_MISSING',
             'NOT_PREDICTED',
+            'NO_COVERAGE',
+            'NO_MATCH',
+            'AMBIGUOUS_MATCH',
+            'ARCHIVE_ERROR',
+            'NOT_CACHED',
         ]
 
 

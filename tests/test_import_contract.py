@@ -50,11 +50,12 @@ class Room:
         )
 
 
-GROUND = ('config', 'exceptions', 'flags')
+GROUND = ('config', 'exceptions', 'files', 'flags')
 
 ROOMS = {
     'exceptions': Room(outside=('astropy',)),
     'config': Room(outside=('astropy',)),
+    'files': Room(),
     'flags': Room(outside=('astropy', 'numpy')),
     'schemas': Room(galmorph=('exceptions',), outside=('numpy',)),
     'images': Room(
@@ -66,6 +67,7 @@ ROOMS = {
     'sources': Room(
         galmorph=(*GROUND, 'images'),
         outside=('astropy', 'astroquery', 'numpy'),
+        in_functions=('requests', 'tqdm'),
     ),
     'preprocessing': Room(
         galmorph=('exceptions', 'flags', 'images'),
@@ -80,6 +82,7 @@ ROOMS = {
         galmorph=(
             'config',
             'exceptions',
+            'files',
             'networks',
             'preprocessing.recipe',
             'schemas',

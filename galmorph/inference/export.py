@@ -11,11 +11,11 @@ import warnings
 import torch
 from torch import nn
 
+from galmorph.files import write_atomically
 from galmorph.inference.engine import load_network
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
 from galmorph.weights import load_card
-from galmorph.weights.storage import write_atomically
 
 __all__ = ['export_onnx', 'export_program']
 

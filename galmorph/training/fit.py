@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from galmorph.exceptions import RecipeError
+from galmorph.files import write_atomically
 from galmorph.schemas import load_schema
 from galmorph.training._loop import make_trainer, quiet
 from galmorph.training.log import read_log, scores_at
@@ -19,7 +20,6 @@ from galmorph.training.recipe import load_recipe
 from galmorph.training.sources import create_datamodule
 from galmorph.weights import load_card, load_weights, weights_path
 from galmorph.weights._checks import did_you_mean
-from galmorph.weights.storage import write_atomically
 
 __all__ = ['TrainingResult', 'count_steps', 'fit', 'initialise', 'measure']
 

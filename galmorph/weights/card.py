@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from galmorph.exceptions import WeightsError
+from galmorph.files import write_atomically
 from galmorph.weights import _checks
-from galmorph.weights.storage import write_atomically
 
 __all__ = ['WeightsCard']
 

@@ -11,11 +11,10 @@ no fixed order, and equal weights shall be equal bytes.
 import fnmatch
 import hashlib
 import json
-import os
-import secrets
 from pathlib import Path
 
 from galmorph.exceptions import WeightsError
+from galmorph.files import write_atomically
 from galmorph.weights._quantisation import dequantise, quantise
 
 __all__ = ['load_weights', 'save_weights', 'verify_weights']
@@ -258,29 +257,6 @@ def verify_weights(path, sha256, *, size=None):
         )
         raise WeightsError(msg)
     _verified.add(key)
-
-
-def write_atomically(path, content):
-    """
-    Write bytes to a file that appears complete or not at all.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    content : bytes
-        What it shall hold.
-    """
-    path = Path(path)
-    part = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.part')
-    try:
-        with part.open('xb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _choose(name, rules):
