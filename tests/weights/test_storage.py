@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors.torch import load_file, save_file
 
+from galmorph import files
 from galmorph.exceptions import WeightsError
 from galmorph.weights import load_weights, save_weights, storage, verify_weights
 from galmorph.weights._quantisation import dequantise, quantise
@@ -186,7 +187,7 @@ class TestFile:
             msg = 'no space left'
             raise OSError(msg)
 
-        monkeypatch.setattr(storage.os, 'fsync', fail)
+        monkeypatch.setattr(files.os, 'fsync', fail)
         with pytest.raises(OSError, match='no space left'):
             save_weights({'a': torch.zeros(2)}, path)
         verify_weights(path, sha256)
