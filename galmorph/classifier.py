@@ -8,13 +8,14 @@ import os
 
 import numpy as np
 from astropy import units as u
-from astropy.table import Table
+from astropy.coordinates import SkyCoord
+from astropy.table import QTable, Table
 
 from galmorph.config import conf
 from galmorph.exceptions import ImageError, WeightsError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import Mosaic, is_single_image
-from galmorph.inference import catalog
+from galmorph.inference import catalog, fetching
 from galmorph.predictions import make_predictions
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
@@ -90,6 +91,7 @@ class MorphologyClassifier:
         self.n_transforms = n_transforms
         self.zooms = tuple(zooms)
         self.n_workers = min(4, os.cpu_count() or 1) if n_workers is None else n_workers
+        self._surveys = {}
 
     def __repr__(self):
         return (
@@ -142,7 +144,8 @@ class MorphologyClassifier:
         Returns
         -------
         bibtex : str
-            BibTeX entries of galmorph and of the paper behind the weights.
+            BibTeX entries of galmorph, of the paper behind the weights, and of
+            the surveys that this classifier has had images of.
 
         Examples
         --------
@@ -150,7 +153,8 @@ class MorphologyClassifier:
         >>> print(MorphologyClassifier().citation())  # doctest: +ELLIPSIS
         @...
         """
-        return self.card.citation()
+        entries = [self.card.citation(), *self._surveys.values()]
+        return '\n'.join(entry for entry in entries if entry)
 
     def predict(
         self,
@@ -279,9 +283,11 @@ class MorphologyClassifier:
         *,
         image=None,
         mosaic=None,
+        survey=None,
         size=None,
         hdu=None,
         bands=None,
+        band=None,
         unit=None,
         columns='all',
         overwrite=False,
@@ -295,14 +301,19 @@ class MorphologyClassifier:
         table : `~astropy.table.Table`
             With a column of image paths, or of arrays or image objects; or
             with positions, a `~astropy.coordinates.SkyCoord` column or
-            columns ``ra`` and ``dec``, if ``mosaic`` is given. It is not
-            modified.
+            columns ``ra`` and ``dec``, if ``mosaic`` or ``survey`` is given.
+            It is not modified.
         image : str, optional
             The column of images. By default the first of 'image', 'path',
             'file' and 'filename'.
         mosaic : image, optional
             An image with a WCS, as `predict` takes them, that holds all
             targets.
+        survey : str or `~galmorph.sources.ImageSource`, optional
+            Where to fetch images of the positions: a name of
+            `~galmorph.sources.list_sources`, among them 'sdss', 'candels' and
+            'auto', which takes what covers each position; or a source with
+            settings of one's own. What was fetched once is kept on disk.
         size : str or `~astropy.units.Quantity`, optional
             The column with the radius that the ``recipe`` of the weights
             names, for example 'petroR90_r'; in arcseconds where it has no
@@ -310,6 +321,9 @@ class MorphologyClassifier:
         hdu, bands, unit : optional
             As in `~galmorph.images.read_image`, for the mosaic or all images.
             By default the unit is that of the column of images, if it has one.
+            Of a survey, the bands to fetch, by default those of the weights.
+        band : str, optional
+            The same as ``bands`` with a single one.
         columns : str or list of str, optional
             'all' answers, the 'best' class only, or names of questions or
             attributes.
@@ -346,9 +360,11 @@ class MorphologyClassifier:
             table,
             image=image,
             mosaic=mosaic,
+            survey=survey,
             size=size,
             hdu=hdu,
             bands=bands,
+            band=band,
             unit=unit,
             progress_bar=progress_bar,
             check=lambda empty: empty.annotate(table[:0], columns, overwrite=overwrite),
@@ -361,9 +377,11 @@ class MorphologyClassifier:
         *,
         image=None,
         mosaic=None,
+        survey=None,
         size=None,
         hdu=None,
         bands=None,
+        band=None,
         unit=None,
         progress_bar=False,
         check=None,
@@ -373,7 +391,8 @@ class MorphologyClassifier:
 
         Parameters
         ----------
-        table, image, mosaic, size, hdu, bands, unit, progress_bar : optional
+        table, image, mosaic, survey, size, hdu, bands, band, unit, \
+progress_bar : optional
             As in `predict_table`.
         check : callable, optional
             Called with predictions for no galaxy before the work begins, to
@@ -398,12 +417,24 @@ class MorphologyClassifier:
         if not isinstance(table, Table):
             msg = f'table must be an astropy Table, not {type(table).__name__}'
             raise TypeError(msg)
-        if mosaic is not None and image is not None:
-            msg = 'give image= or mosaic=, not both'
+        given = {'image': image, 'mosaic': mosaic, 'survey': survey}
+        given = [f'{name}=' for name, value in given.items() if value is not None]
+        if len(given) > 1:
+            msg = f'give {" or ".join(given)}, not both'
             raise ValueError(msg)
+        if band is not None:
+            if bands is not None:
+                msg = 'give band= or bands=, not both'
+                raise ValueError(msg)
+            bands = (band,)
         if check is not None:
             check(self._no_predictions())
         sizes = catalog.sizes_of(table, size)
+        if survey is not None:
+            coords = catalog.coordinates_of(table)
+            return self._classify_coordinates(
+                coords, survey, sizes=sizes, bands=bands, progress_bar=progress_bar
+            )
         if mosaic is None:
             image = catalog.image_column(table, image)
             rows = catalog.iterate_table(table, image=image, sizes=sizes)
@@ -426,7 +457,97 @@ class MorphologyClassifier:
             rows, len(table), reader=reader, progress_bar=progress_bar
         )
 
-    def _classify(self, rows, n_rows, *, reader, progress_bar):
+    def predict_coordinates(
+        self,
+        coords,
+        survey='auto',
+        *,
+        size=None,
+        bands=None,
+        band=None,
+        columns='all',
+        progress_bar=False,
+    ):
+        """
+        Fetch images of positions from a survey, and classify them.
+
+        Parameters
+        ----------
+        coords : `~astropy.coordinates.SkyCoord`
+            One position or many, in any frame.
+        survey, bands, band : optional
+            As in `predict_table`.
+        size : `~astropy.units.Quantity`, optional
+            The radius that the ``recipe`` of the weights names, an angle, one
+            for all or one for each; by default that of the catalogue of the
+            survey, or measured.
+        columns : str or list of str, optional
+            'all' answers, the 'best' class only, or names of questions or
+            attributes.
+        progress_bar : bool, optional
+            Whether to show progress.
+
+        Returns
+        -------
+        table : `~astropy.table.QTable`
+            A row a position: the column ``coord``, and the answers. Where there
+            is no image the row is masked and flagged with the reason.
+
+        Raises
+        ------
+        ValueError
+            If there is no such survey, or it has no such band.
+
+        Examples
+        --------
+        >>> from astropy.coordinates import SkyCoord
+        >>> from galmorph import MorphologyClassifier
+        >>> from galmorph.sources import SDSS
+        >>> classifier = MorphologyClassifier(device='cpu')
+        >>> table = classifier.predict_coordinates(
+        ...     SkyCoord([211.03], [55.24], unit='deg'), SDSS(offline=True))
+        >>> table['morphology_reason'][0]
+        "... is not in the cache, and 'sdss' is not asked offline"
+        """
+        if not isinstance(coords, SkyCoord):
+            msg = f'coords must be a SkyCoord, not {type(coords).__name__}'
+            raise TypeError(msg)
+        table = QTable({'coord': coords.reshape(-1)})
+        if isinstance(size, (list, tuple)):
+            size = u.Quantity(size)
+        return self.predict_table(
+            table,
+            survey=survey,
+            size=size,
+            bands=bands,
+            band=band,
+            columns=columns,
+            progress_bar=progress_bar,
+        )
+
+    def _classify_coordinates(self, coords, survey, *, sizes, bands, progress_bar):
+        from galmorph.sources import AutoSource, create_source
+
+        if isinstance(survey, str) and survey == 'auto':
+            source = AutoSource(fetching.survey_order(self.recipe))
+        else:
+            source = create_source(survey)
+        if bands is None:
+            bands = fetching.wanted_bands(source, self.recipe)
+        targets = source.targets(coords, radius=sizes, bands=bands)
+        order = []
+        predictions = self._classify(
+            fetching.iterate_source(source, targets, self.recipe, order),
+            len(targets),
+            reader=catalog.read_target,
+            progress_bar=progress_bar,
+            survey=source.archive.name,
+            attribution=source.attribution,
+        )
+        self._surveys[source.archive.name] = source.bibtex
+        return predictions[np.argsort(order)]
+
+    def _classify(self, rows, n_rows, *, reader, progress_bar, **provenance):
         from galmorph.inference.stream import classify
         from galmorph.inference.transforms import frame_transforms
 
@@ -440,7 +561,8 @@ class MorphologyClassifier:
                 reader=reader,
                 n_workers=self.n_workers,
                 progress_bar=progress_bar,
-            )
+            ),
+            **provenance,
         )
 
     def _no_predictions(self):
@@ -449,7 +571,7 @@ class MorphologyClassifier:
         has_std = self.n_transforms > 1 or self.engine.has_spread
         return self._predictions(values, values if has_std else None, [], [])
 
-    def _predictions(self, values, std, flags, reasons):
+    def _predictions(self, values, std, flags, reasons, **provenance):
         from galmorph import __version__
 
         is_loaded = 'engine' in vars(self)
@@ -470,6 +592,7 @@ class MorphologyClassifier:
                 'n_transforms': self.n_transforms,
                 'zooms': list(self.zooms),
                 'date': dt.datetime.now(dt.UTC).isoformat(timespec='seconds'),
+                **provenance,
             },
         )
 

@@ -15,6 +15,8 @@ _META_KEYS = {
     'precision': 'GM_PREC',
     'date': 'GM_DATE',
     'schema': 'GM_SCHEM',
+    'survey': 'GM_SURVY',
+    'attribution': 'GM_ATTRI',
 }
 
 _ONE_RUN = ('weights', 'sha256', 'recipe')
@@ -35,9 +37,10 @@ def make_meta(provenance, **more):
     -------
     meta : dict of str
         Flat entries for FITS keywords, ``GM_VERS``, ``GM_WGHTS``,
-        ``GM_SHA``, ``GM_RECIP``, ``GM_DEVIC``, ``GM_PREC``, ``GM_DATE`` and
-        ``GM_SCHEM``, as far as known, and ``GM_PROV``, the whole as JSON. All
-        are ASCII: FITS headers drop nested entries and refuse other letters.
+        ``GM_SHA``, ``GM_RECIP``, ``GM_DEVIC``, ``GM_PREC``, ``GM_DATE``,
+        ``GM_SCHEM``, ``GM_SURVY`` and ``GM_ATTRI``, as far as known, and
+        ``GM_PROV``, the whole as JSON. All are ASCII: FITS headers drop nested
+        entries and refuse other letters.
 
     Raises
     ------

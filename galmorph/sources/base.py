@@ -171,7 +171,7 @@ class ImageSource(abc.ABC):
         -------
         image : `~galmorph.GalaxyImage`
             The image, its ``position`` that of the target, its ``size`` the
-            radius of the galaxy where that is known.
+            radius of the galaxy where a catalogue knows it.
 
         Raises
         ------
@@ -390,7 +390,10 @@ class ImageSource(abc.ABC):
 
     def _fetch_one(self, target):
         try:
-            return self.fetch_one(target)
+            image = self.fetch_one(target)
+            # What the user knows of a galaxy comes before what a catalogue does.
+            known = target.radius
+            return image if known is None else image.at(image.position, known)
         except ImageError:
             raise
         except Exception as error:
