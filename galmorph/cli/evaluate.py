@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The command ``galmorph evaluate``."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,7 @@ def _evaluate(arguments):
         raise RequestError(msg)
     if options.get('size') is not None:
         options['size'] = options['size'][rows]
+    _warn_of_training_galaxies(arguments.weights, table, options.get('image'))
     evaluation = evaluate(
         classifier,
         table,
@@ -154,6 +156,21 @@ def _evaluate(arguments):
         _report(evaluation, classifier)
         for path in files:
             print(f'wrote {path}')
+
+
+def _warn_of_training_galaxies(weights, table, column):
+    from galmorph.training.seen import trained_on
+
+    column = column or 'image'
+    if not Path(weights).is_file() or column not in table.colnames:
+        return
+    n_seen = int(trained_on(weights, table[column]).sum())
+    if n_seen:
+        print(
+            f'galmorph: warning: {weights} were trained on {n_seen} of these '
+            f'{len(table)} galaxies; the scores flatter them',
+            file=sys.stderr,
+        )
 
 
 def _read_folder(arguments, schema):

@@ -2,6 +2,7 @@
 """`fit`: from a recipe and data to weights with their card."""
 
 import dataclasses
+import logging
 import math
 from pathlib import Path
 
@@ -17,11 +18,14 @@ from galmorph.training.log import read_log, scores_at
 from galmorph.training.module import MorphologyModule
 from galmorph.training.publish import save_trained
 from galmorph.training.recipe import load_recipe
+from galmorph.training.seen import record_data
 from galmorph.training.sources import create_datamodule
 from galmorph.weights import load_card, load_weights, weights_path
 from galmorph.weights._checks import did_you_mean
 
 __all__ = ['TrainingResult', 'count_steps', 'fit', 'initialise', 'measure']
+
+logger = logging.getLogger(__name__)
 
 # What of a recipe may change from one part of a training to the next.
 _FREE = (
@@ -164,11 +168,19 @@ def fit(
     if getattr(datamodule, 'steps_per_epoch', epoch_length) is None:
         datamodule.steps_per_epoch = epoch_length
     checkpoint = _open_folder(recipe, folder, resume=resume)
-    recipe = recipe.only(getattr(datamodule, 'tasks', recipe.tasks))
-    recipe = _with_taught_questions(recipe, getattr(datamodule, 'tasks', {}))
+    tasks = getattr(datamodule, 'tasks', {})
+    record_data(folder, tasks, resumes=checkpoint is not None)
+    recipe = recipe.only(tasks or recipe.tasks)
+    recipe = _with_taught_questions(recipe, tasks)
     module = MorphologyModule(recipe, n_steps=n_steps, kinds=datamodule.kinds)
     if recipe.initialise is not None and checkpoint is None:
-        initialise(module, recipe.initialise)
+        n_taken, n_new = initialise(module, recipe.initialise)
+        logger.info(
+            'of %r %d arrays were taken, %d begin anew',
+            recipe.initialise,
+            n_taken,
+            n_new,
+        )
     is_validated = _check_monitor(recipe, module, datamodule)
     with quiet(silent=not progress_bar):
         trainer = make_trainer(

@@ -21,6 +21,8 @@ from galmorph.training.recipe import TrainingRecipe, load_recipe
 
 __all__ = ['MorphologyModule']
 
+_CHECK_EVERY = 20
+
 
 class MorphologyModule(lightning.LightningModule):
     """
@@ -167,6 +169,9 @@ class MorphologyModule(lightning.LightningModule):
         )
         self.log('train/loss', total, on_step=False, on_epoch=True, prog_bar=True,
                  batch_size=n_galaxy, sync_dist=True)  # fmt: skip
+        # Not at each step: a GPU would wait for the answer.
+        if self.global_step % _CHECK_EVERY == 0:
+            self._check_finite(bool(total.isfinite()))
         return total
 
     def validation_step(self, batch):
@@ -185,6 +190,7 @@ class MorphologyModule(lightning.LightningModule):
 
     def on_validation_epoch_start(self):
         """Forget the scores of the validation before."""
+        self._check_finite(all(p.isfinite().all() for p in self.parameters()))
         self._valid_losses = {}
         for scores in self.scores.values():
             scores.reset()
@@ -207,6 +213,17 @@ class MorphologyModule(lightning.LightningModule):
     def on_train_epoch_end(self):
         """Log how far the training is."""
         self.log_dict(self._progress(), sync_dist=True)
+
+    def _check_finite(self, is_finite):
+        """End a training that has lost its way before it is kept."""
+        if is_finite:
+            return
+        msg = (
+            f'the training has diverged by step {self.global_step}: the loss is not '
+            "finite; lower 'optimiser.lr', set 'optimiser.clip', or let "
+            "'schedule.warmup' be longer. The last checkpoint is the one before"
+        )
+        raise RecipeError(msg)
 
     def _progress(self):
         # Lightning's own count of steps is one more after a restart.

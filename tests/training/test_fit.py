@@ -2,6 +2,7 @@
 """Tests of whole trainings, of tiny networks on pictures that are made up."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,12 @@ from astropy.table import Table
 from PIL import Image
 
 from galmorph import MorphologyClassifier, load_card, load_schema, register_weights
+from galmorph.cli import main
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.training import fit, read_log
 from galmorph.training.fit import TrainingResult, count_steps, initialise
 from galmorph.training.module import MorphologyModule
+from galmorph.training.seen import trained_on
 from galmorph.weights import load_weights, registry
 from tests.helpers.recipes import make_recipe, write_clear_kaggle, write_collections
 from tests.helpers.tiny import draw_stamps
@@ -150,6 +153,53 @@ class TestResume:
             fit(other, data=kaggle, output=trained.folder)
         with pytest.raises(RecipeError, match='resume is false'):
             fit(make_recipe(), data=kaggle, output=trained.folder, resume=False)
+
+    def test_refuses_other_labels(self, trained, kaggle, tmp_path):
+        fit(make_recipe(), data=kaggle, output=tmp_path / 'run', accelerator='cpu')
+        changed = tmp_path / 'challenge'
+        shutil.copytree(kaggle, changed)
+        file = changed / 'training_solutions_rev1.csv'
+        table = Table.read(file)
+        for name in ('Class1.1', 'Class1.2'):
+            table[name][0] = 0.5
+        table['Class1.3'][0] = 0
+        for name in table.colnames[4:]:
+            table[name] = np.nan
+        table.write(file, overwrite=True)
+        with pytest.raises(RecipeError, match=r"began with other data of 'gz2'"):
+            fit(make_recipe(), data=changed, output=tmp_path / 'run')
+
+
+class TestDivergence:
+    def test_ends_the_training_and_says_how_to_go_on(self, kaggle, tmp_path):
+        recipe = make_recipe(optimiser={'name': 'sgd', 'lr': 1e30})
+        with pytest.raises(
+            RecipeError, match=r'diverged by step .* lower .optimiser.lr'
+        ):
+            fit(recipe, data=kaggle, output=tmp_path, accelerator='cpu')
+        assert not list(tmp_path.glob('*.safetensors'))
+        checkpoint = tmp_path / 'checkpoints' / 'last.ckpt'
+        if checkpoint.exists():
+            state = torch.load(checkpoint, weights_only=False)['state_dict']
+            assert all(t.isfinite().all() for t in state.values())
+
+
+class TestSeen:
+    def test_list_of_splits(self, trained):
+        table = Table.read(trained.folder / 'splits' / 'gz2.csv')
+        assert set(table['split']) == {'train', 'valid'}
+        seen = trained_on(trained.card, table['image'])
+        np.testing.assert_array_equal(seen, table['split'] == 'train')
+        assert not trained_on(trained.card, [np.eye(3), 'other.jpg']).any()
+
+    def test_evaluation_warns(self, trained, kaggle, capsys):
+        arguments = ['evaluate', str(trained.card), str(kaggle), '--split', 'all']
+        assert main([*arguments, '--quiet', '--layout', 'kaggle']) == 0
+        table = Table.read(trained.folder / 'splits' / 'gz2.csv')
+        n = int((table['split'] == 'train').sum())
+        assert (
+            f'trained on {n} of these {len(table)} galaxies' in capsys.readouterr().err
+        )
 
 
 class TestName:
