@@ -36,7 +36,7 @@ from galmorph.training import (
     TaskData,
     build_cache,
 )
-from galmorph.training.cache import load_image
+from galmorph.training.data.cache import load_image
 
 
 def make_pictures(folder, n):

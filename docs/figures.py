@@ -354,7 +354,7 @@ def filters():
 def confusion():
     """The confusion matrix that Zhu et al. (2019) published."""
     from galmorph.plotting import plot_confusion_matrix
-    from galmorph.training.classification import ClassificationReport
+    from galmorph.training.evaluation.classification import ClassificationReport
 
     matrix = [
         [815, 21, 0, 0, 10],
@@ -370,7 +370,7 @@ def confusion():
 def honesty():
     """Honest probabilities, and the same made bolder."""
     from galmorph.plotting import plot_reliability
-    from galmorph.training.curves import reliability
+    from galmorph.training.evaluation.curves import reliability
 
     rng = np.random.default_rng(1)
     honest = rng.beta(0.6, 0.9, 4000)

@@ -38,8 +38,8 @@ from galmorph.plotting import (
     plot_learning_curves,
 )
 from galmorph.training import TrainingRecipe, fit, read_labels
+from galmorph.training.data.splits import split_by_position
 from galmorph.training.evaluation import evaluate
-from galmorph.training.splits import split_by_position
 
 AXIS_RATIOS = {
     'completely_round': (0.85, 1.0),

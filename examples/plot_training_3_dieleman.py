@@ -36,8 +36,8 @@ from galmorph.networks.dieleman import extract_parts
 from galmorph.plotting import plot_learning_curves, plot_predicted_against_true
 from galmorph.preprocessing.prepare import prepare
 from galmorph.training import Augmentation, fit, load_recipe, read_layout
-from galmorph.training.baselines import kaggle_baselines
 from galmorph.training.evaluation import evaluate
+from galmorph.training.evaluation.baselines import kaggle_baselines
 
 SIDE = 212
 BLUE, RED = np.array([0.75, 0.85, 1.0]), np.array([1.0, 0.75, 0.5])

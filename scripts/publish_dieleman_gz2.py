@@ -21,8 +21,8 @@ import yaml
 from train_dieleman_gz2 import RECIPE, TREE, load
 
 from galmorph import MorphologyClassifier
+from galmorph.training.data.layouts import read_layout
 from galmorph.training.evaluation import evaluate
-from galmorph.training.layouts import read_layout
 from galmorph.weights import WeightsCard, save_weights
 
 ROOT = Path(importlib.import_module('galmorph').__file__).parent / 'weights'

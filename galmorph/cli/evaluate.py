@@ -159,7 +159,7 @@ def _evaluate(arguments):
 
 
 def _warn_of_training_galaxies(weights, table, column):
-    from galmorph.training.seen import trained_on
+    from galmorph.training.data.seen import trained_on
 
     column = column or 'image'
     if not Path(weights).is_file() or column not in table.colnames:
@@ -175,8 +175,8 @@ def _warn_of_training_galaxies(weights, table, column):
 
 def _read_folder(arguments, schema):
     from galmorph.exceptions import LabelError
-    from galmorph.training._own import read_candels
-    from galmorph.training.layouts import list_layouts, read_layout
+    from galmorph.training.data._own import read_candels
+    from galmorph.training.data.layouts import list_layouts, read_layout
 
     layout = arguments.layout or _LAYOUTS.get(schema.name)
     known = [*list_layouts(), 'candels']
@@ -205,7 +205,7 @@ def _read_folder(arguments, schema):
 def _read_table(arguments, schema):
     from galmorph.exceptions import LabelError
     from galmorph.inference.catalog import image_column
-    from galmorph.training.labels import read_labels
+    from galmorph.training.data.labels import read_labels
 
     table, images = inputs.collect([arguments.table], image=arguments.image)
     known = table
@@ -321,7 +321,7 @@ def draw_figures(evaluation, folder):
     >>> from galmorph import load_schema
     >>> from galmorph.cli.evaluate import draw_figures
     >>> from galmorph.training.evaluation import evaluate
-    >>> from galmorph.training.labels import Labels
+    >>> from galmorph.training.data.labels import Labels
     >>> classes = np.eye(5)[[0, 1, 2, 3, 4]]
     >>> evaluation = evaluate(
     ...     classes, None, Labels('classes', classes), schema=load_schema('zhu5'),

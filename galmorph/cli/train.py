@@ -173,7 +173,7 @@ def _train(arguments):
         print(recipe.to_yaml(), end='')
         return
     if arguments.check:
-        from galmorph.training.sources import read_tasks
+        from galmorph.training.data.reading import read_tasks
 
         with as_request():
             tasks = read_tasks(recipe, arguments.data)

@@ -90,7 +90,7 @@ def plot_reliability(tables, *, title=None, figure=None):
     Parameters
     ----------
     tables : `~astropy.table.Table` or dict
-        As `~galmorph.training.curves.reliability` gives it, or several by
+        As `~galmorph.training.evaluation.curves.reliability` gives it, or several by
         their names.
     title : str, optional
         What to write above.

@@ -25,7 +25,7 @@ def plot_confusion_matrix(matrix, classes=None, *, title=None, figure=None):
     matrix : array-like of int, shape (n_class, n_class)
         Counts, with true classes as rows; or anything that has ``matrix`` and
         ``classes``, such as a
-        `~galmorph.training.classification.ClassificationReport`.
+        `~galmorph.training.evaluation.classification.ClassificationReport`.
     classes : sequence of str, optional
         Names of the classes; numbers from 0 by default.
     title : str, optional

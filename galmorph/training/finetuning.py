@@ -53,7 +53,7 @@ def finetuning_recipe(
     schema : str, optional
         The questions of the labels, by default those of the weights.
     kind : str, optional
-        What the labels are, as in `~galmorph.training.labels.read_labels`;
+        What the labels are, as in `~galmorph.training.data.labels.read_labels`;
         'fractions' by default, or 'attributes' where the schema has them.
     image, id, split : str, optional
         Columns, as in `~galmorph.training.parts.DataSource`.

@@ -14,12 +14,12 @@ from galmorph.exceptions import RecipeError
 from galmorph.files import write_atomically
 from galmorph.schemas import load_schema
 from galmorph.training._loop import make_trainer, quiet
+from galmorph.training.data.reading import create_datamodule
+from galmorph.training.data.seen import record_data
 from galmorph.training.log import read_log, scores_at
 from galmorph.training.module import MorphologyModule
 from galmorph.training.publish import save_trained
 from galmorph.training.recipe import load_recipe
-from galmorph.training.seen import record_data
-from galmorph.training.sources import create_datamodule
 from galmorph.weights import load_card, load_weights, weights_path
 from galmorph.weights._checks import did_you_mean
 
@@ -108,7 +108,7 @@ def fit(
         As `~galmorph.training.recipe.load_recipe` takes it.
     data : path-like, optional
         Folder that those of the recipe are within, the current one by
-        default; or a `~galmorph.training.datamodule.GalaxyZooDataModule` of
+        default; or a `~galmorph.training.data.datamodule.GalaxyZooDataModule` of
         the tasks of the recipe.
     output : path-like, optional
         Folder for recipe, log, checkpoints and weights, ``runs/<name>`` by
@@ -217,7 +217,7 @@ def count_steps(recipe, datamodule):
     ----------
     recipe : `~galmorph.training.recipe.TrainingRecipe`
         The recipe.
-    datamodule : `~galmorph.training.datamodule.GalaxyZooDataModule`
+    datamodule : `~galmorph.training.data.datamodule.GalaxyZooDataModule`
         The data.
 
     Returns
@@ -312,7 +312,7 @@ def measure(card, datamodule, task, test=None):
     ----------
     card : path-like
         The card, which is replaced.
-    datamodule : `~galmorph.training.datamodule.GalaxyZooDataModule`
+    datamodule : `~galmorph.training.data.datamodule.GalaxyZooDataModule`
         The data.
     task : str
         The task that they answer.

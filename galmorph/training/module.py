@@ -14,9 +14,9 @@ from galmorph.networks.layers import constrain_norms
 from galmorph.networks.values import RegressionHead
 from galmorph.schemas import load_schema
 from galmorph.training.building import build_networks, pixels_of
-from galmorph.training.likelihoods import DirichletLoss
+from galmorph.training.evaluation.metrics import create_metrics
 from galmorph.training.losses import create_loss
-from galmorph.training.metrics import create_metrics
+from galmorph.training.losses.likelihoods import DirichletLoss
 from galmorph.training.recipe import TrainingRecipe, load_recipe
 
 __all__ = ['MorphologyModule']
@@ -42,7 +42,7 @@ class MorphologyModule(lightning.LightningModule):
         of the recipe by default.
     kinds : dict of str to str, optional
         What the labels of each task are, as in
-        `~galmorph.training.labels.Labels`; 'attributes' for schemas of
+        `~galmorph.training.data.labels.Labels`; 'attributes' for schemas of
         attributes and 'fractions' else, by default.
 
     Attributes

@@ -56,7 +56,7 @@ class DataSource(Record):
     Parameters
     ----------
     layout : str
-        A data set of `galmorph.training.layouts.list_layouts`: 'gz2' for the
+        A data set of `galmorph.training.data.layouts.list_layouts`: 'gz2' for the
         folder of the Galaxy Challenge, or for one with ``gz2/``; 'candels';
         or 'table' for tables of one's own.
     folder : str or None
@@ -69,7 +69,7 @@ class DataSource(Record):
         that joins the two tables and that splits are drawn from, and with
         'train', 'valid' or 'test'.
     kind : str or None
-        What the labels are, as in `galmorph.training.labels.read_labels`;
+        What the labels are, as in `galmorph.training.data.labels.read_labels`;
         by default what the layout has.
     columns : dict
         For 'table': the columns of the labels, by the columns of the schema.

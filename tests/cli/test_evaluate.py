@@ -10,8 +10,8 @@ from PIL import Image
 from galmorph.cli import main
 from galmorph.cli.evaluate import draw_figures
 from galmorph.schemas import load_schema
+from galmorph.training.data.labels import Labels
 from galmorph.training.evaluation import evaluate as evaluate_answers
-from galmorph.training.labels import Labels
 from tests.helpers.predictions import draw_paths
 from tests.helpers.tiny import draw_stamps
 

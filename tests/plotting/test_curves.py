@@ -7,7 +7,7 @@ from astropy.table import Table
 from matplotlib.figure import Figure
 
 from galmorph.plotting import plot_learning_curves, plot_reliability, plot_roc
-from galmorph.training.curves import reliability, roc_curves
+from galmorph.training.evaluation.curves import reliability, roc_curves
 
 
 def legend(axes):

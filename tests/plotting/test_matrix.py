@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from galmorph.plotting import plot_confusion_matrix
-from galmorph.training.classification import ClassificationReport
+from galmorph.training.evaluation.classification import ClassificationReport
 
 MATRIX = np.array([[815, 21, 10], [29, 1762, 0], [0, 0, 0]])
 EMPTY = np.array([[8, 0, 2], [0, 0, 0], [1, 0, 9]])

@@ -109,6 +109,6 @@ def test_starts_on_real_galaxies(name, tmp_path, monkeypatch):
 
 @functools.cache
 def _read_once(name, folder):
-    from galmorph.training.layouts import read_layout
+    from galmorph.training.data.layouts import read_layout
 
     return read_layout(name, folder)

@@ -18,9 +18,9 @@ from galmorph import MorphologyClassifier, load_card, load_schema, register_weig
 from galmorph.cli import main
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.training import fit, read_log
+from galmorph.training.data.seen import trained_on
 from galmorph.training.fit import TrainingResult, count_steps, initialise
 from galmorph.training.module import MorphologyModule
-from galmorph.training.seen import trained_on
 from galmorph.weights import load_weights, registry
 from tests.helpers.recipes import make_recipe, write_clear_kaggle, write_collections
 from tests.helpers.tiny import draw_stamps

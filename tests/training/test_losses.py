@@ -9,12 +9,6 @@ import torch
 from scipy import stats
 
 from galmorph.schemas import load_schema
-from galmorph.training.likelihoods import (
-    BinomialLoss,
-    DirichletLoss,
-    IntervalLoss,
-    MultinomialLoss,
-)
 from galmorph.training.losses import (
     CensoredLoss,
     CrossEntropyLoss,
@@ -23,6 +17,12 @@ from galmorph.training.losses import (
     SquaredLoss,
     create_loss,
     list_losses,
+)
+from galmorph.training.losses.likelihoods import (
+    BinomialLoss,
+    DirichletLoss,
+    IntervalLoss,
+    MultinomialLoss,
 )
 from tests.helpers.predictions import draw_paths
 

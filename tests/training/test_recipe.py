@@ -9,7 +9,7 @@ from galmorph.networks.ensemble import dieleman_ensemble
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import list_schemas, load_schema
 from galmorph.training.augmentation import Augmentation
-from galmorph.training.layouts import list_layouts
+from galmorph.training.data.layouts import list_layouts
 from galmorph.training.losses import create_loss
 from galmorph.training.parts import Schedule
 from galmorph.training.recipe import TrainingRecipe, list_recipes, load_recipe

@@ -1,0 +1,128 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tables of the user's own, and CANDELS stamps, as data of a task."""
+
+import numpy as np
+from astropy.table import Table
+
+from galmorph.exceptions import LabelError, RecipeError
+from galmorph.preprocessing.recipe import Recipe
+from galmorph.schemas import load_schema
+from galmorph.training.data._columns import Problems
+from galmorph.training.data.labels import check_images, read_labels
+from galmorph.training.data.layouts import TrainingTable
+from galmorph.training.data.splits import split_by_id
+
+_FRACTIONS = (0.8, 0.1, 0.1)
+_SPLITS = ('train', 'valid', 'test', 'unlabelled')
+_IMAGE_COLUMNS = ('image', 'path', 'file', 'filename')
+
+
+def read_own(source, schema_name, folder):
+    """Read tables of the user's own."""
+    if source.table is None:
+        msg = "the layout 'table' needs 'table', the file of the galaxies"
+        raise RecipeError(msg)
+    path = folder / source.table
+    table = _read_file(path)
+    known = table if source.labels is None else _read_file(folder / source.labels)
+    if source.labels is not None:
+        known = _joined(table, known, source)
+    schema = load_schema(schema_name)
+    attributes = getattr(schema, 'attributes', None)
+    kind = source.kind or ('attributes' if attributes else 'fractions')
+    columns = source.columns or None
+    if kind == 'classes' and columns:
+        columns = next(iter(columns.values()))
+    limits = {}
+    if kind == 'attributes' and any(n.endswith('_inf') for n in known.colnames):
+        limits = {'low': '_inf', 'high': '_sup'}
+    labels = read_labels(known, schema, kind=kind, columns=columns, **limits)
+    column = source.image or _image_column(table, path)
+    if column not in table.colnames:
+        raise LabelError((), f'{path} has no column {column!r}, only {table.colnames}')
+    images = [str(path.parent / str(name)) for name in table[column]]
+    check_images(images)
+    # Not the paths, which change with the folder, and the splits with them.
+    ids = table[source.id or column]
+    if source.split:
+        if source.split not in table.colnames:
+            raise LabelError((), f'{path} has no column {source.split!r}')
+        split = _read_split(table[source.split])
+    else:
+        split = split_by_id(list(map(str, ids)), source.fractions or _FRACTIONS)
+    rows = Table({'image': images, 'id': np.asarray(ids).astype(str)})
+    # Long enough for every name.
+    rows['split'] = split.astype('U10')
+    return rows, images, labels
+
+
+def _read_file(path):
+    try:
+        return Table.read(path)
+    except (OSError, ValueError) as error:
+        raise LabelError((), f'{path} cannot be read as a table: {error}') from error
+
+
+def _image_column(table, path):
+    for name in _IMAGE_COLUMNS:
+        if name in table.colnames:
+            return name
+    msg = f"{path} has no column of images; name it with 'image'"
+    raise LabelError((), msg)
+
+
+def _read_split(column):
+    """Read the splits; a galaxy of none is not used."""
+    mask = getattr(column, 'mask', np.zeros(len(column), bool))
+    names = [str(name).strip() for name in column]
+    names = np.where(mask | (np.array(names, str) == ''), 'unlabelled', names)
+    problems = Problems()
+    wrong = ~np.isin(names, _SPLITS)
+    problems.add(column.name, f'none of the splits {list(_SPLITS)}', wrong, names)
+    problems.raise_any()
+    return names
+
+
+def _joined(table, known, source):
+    """The rows of the labels in the order of the galaxies."""
+    if source.id is None:
+        if len(table) != len(known):
+            msg = (
+                f'the table has {len(table)} rows, and the labels have {len(known)}; '
+                "give 'id', the column that joins them"
+            )
+            raise LabelError((), msg)
+        return known
+    for one in (table, known):
+        if source.id not in one.colnames:
+            msg = f'there is no column {source.id!r} among {one.colnames}'
+            raise LabelError((), msg)
+    order = {str(name): row for row, name in enumerate(known[source.id])}
+    missing = [
+        row for row, name in enumerate(table[source.id]) if str(name) not in order
+    ]
+    if missing:
+        shown = ', '.join(map(str, missing[:10]))
+        msg = f'column {source.id!r}: {len(missing)} without labels, in rows {shown}'
+        raise LabelError(missing, msg)
+    return known[[order[str(name)] for name in table[source.id]]]
+
+
+def read_candels(folder):
+    """Read FITS stamps in F160W with the fractions of Kartaltepe et al. (2015)."""
+    inside = folder / 'candels_goodss'
+    folder = inside if inside.is_dir() else folder
+    if not (folder / 'labels.csv').is_file():
+        raise LabelError((), f'{folder} has no labels.csv')
+    table = Table.read(folder / 'labels.csv', format='ascii.csv')
+    stamps = {p.name.split('_h.fits')[0]: p for p in folder.rglob('*_h.fits*')}
+    table = table[[str(name) in stamps for name in table['ID']]]
+    if not len(table):
+        raise LabelError((), f'{folder} has no stamps ID_h.fits of its labels')
+    schema = load_schema('candels5')
+    columns = [name for name in table.colnames if name != 'ID']
+    labels = read_labels(table, schema, columns=columns)
+    ids = [str(name) for name in table['ID']]
+    rows = Table({'id': ids, 'image': [str(stamps[name]) for name in ids]})
+    rows['split'] = split_by_id(ids, (0.8, 0.2))
+    return TrainingTable(rows, {'candels5': labels}, Recipe())

@@ -1,0 +1,425 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The galaxies of each task of a recipe: images, labels, splits, checked."""
+
+import dataclasses
+import functools
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.table import Table
+
+from galmorph.exceptions import LabelError, RecipeError
+from galmorph.images import read_image
+from galmorph.preprocessing.prepare import measure_image
+from galmorph.preprocessing.recipe import Recipe
+from galmorph.schemas import load_schema
+from galmorph.training.augmentation import Augmentation
+from galmorph.training.building import pixels_of
+from galmorph.training.data._own import read_candels, read_own
+from galmorph.training.data.cache import build_cache
+from galmorph.training.data.datamodule import GalaxyZooDataModule, TaskData
+from galmorph.training.data.labels import Labels
+from galmorph.training.data.layouts import list_layouts, read_layout
+from galmorph.training.data.splits import split_by_class, split_by_id
+from galmorph.training.data.teaching import teach
+
+__all__ = ['TaskSource', 'create_datamodule', 'read_task', 'read_tasks']
+
+logger = logging.getLogger(__name__)
+
+# Dieleman et al. let the size of a galaxy change the scale by so much.
+_MAX_ZOOM = 1.5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TaskSource:
+    """
+    The galaxies that teach a task.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        A row a galaxy: ``image``, ``id`` and ``split``.
+    images : list
+        What `~galmorph.images.read_image` takes, or functions that return it.
+    labels : `~galmorph.training.data.labels.Labels`
+        What is known of each.
+    sizes : `~astropy.units.Quantity`, shape (n,), optional
+        The size of each galaxy, where it is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galmorph.training.data.labels import Labels
+    >>> from galmorph.training.data.reading import TaskSource
+    >>> table = Table({'image': ['a.jpg'], 'id': ['a'], 'split': ['train']})
+    >>> TaskSource(table, ['a.jpg'], Labels('fractions', np.ones((1, 3)))).describe()
+    'fractions of 1 galaxies: 1 train'
+    """
+
+    table: Table
+    images: list
+    labels: Labels
+    sizes: u.Quantity | None = None
+
+    def __len__(self):
+        return len(self.table)
+
+    def __getitem__(self, rows):
+        return dataclasses.replace(
+            self,
+            table=self.table[rows],
+            images=[self.images[row] for row in np.arange(len(self))[rows]],
+            labels=self.labels[rows],
+            sizes=None if self.sizes is None else self.sizes[rows],
+        )
+
+    def describe(self):
+        """
+        Say how many galaxies there are.
+
+        Returns
+        -------
+        text : str
+            A line.
+        """
+        names, counts = np.unique(np.asarray(self.table['split']), return_counts=True)
+        splits = ', '.join(f'{n} {name}' for name, n in zip(names, counts, strict=True))
+        return f'{self.labels.kind} of {len(self)} galaxies: {splits}'
+
+
+def read_tasks(recipe, folder=None):
+    """
+    Read the galaxies of all tasks of a recipe.
+
+    Parameters
+    ----------
+    recipe : `~galmorph.training.recipe.TrainingRecipe`
+        The recipe.
+    folder : path-like, optional
+        Folder that those of the recipe are within, the current one by
+        default.
+
+    Returns
+    -------
+    tasks : dict of str to `TaskSource`
+        The galaxies of each, without optional tasks that have none.
+
+    Raises
+    ------
+    galmorph.exceptions.LabelError
+        If labels or images are not right, with their rows.
+    galmorph.exceptions.RecipeError
+        If a task has no galaxies to train on.
+
+    Examples
+    --------
+    >>> from galmorph.training.recipe import load_recipe
+    >>> from galmorph.training.data.reading import read_tasks
+    >>> read_tasks(load_recipe('zhu_2019'), 'lost')
+    Traceback (most recent call last):
+        ...
+    galmorph.exceptions.LabelError: the task 'zhu5': lost has neither ...
+    """
+    read = functools.cache(_read_rows)
+    tasks = {}
+    for name, task in recipe.tasks.items():
+        if task.head_of is not None and task.head_of not in tasks:
+            continue
+        try:
+            source = read_task(task, folder, seed=recipe.seed, read=read)
+        except LabelError as error:
+            if task.optional and not error.rows:
+                logger.info('the task %r is left out: %s', name, error)
+                continue
+            raise LabelError(error.rows, f'the task {name!r}: {error}') from error
+        if np.any(np.isin(source.table['split'], _taught(task))):
+            tasks[name] = source
+        elif not task.optional:
+            msg = f'the task {name!r} has no galaxies to train on'
+            raise RecipeError(msg)
+    return tasks
+
+
+def read_task(task, folder=None, *, seed=0, read=None):
+    """
+    Read the galaxies of a task.
+
+    Parameters
+    ----------
+    task : `~galmorph.training.parts.Task`
+        The task.
+    folder : path-like, optional
+        As in `read_tasks`.
+    seed : int, optional
+        Of splits, where the data has none.
+    read : callable, optional
+        What reads a data set, where several tasks share it.
+
+    Returns
+    -------
+    source : `TaskSource`
+        The galaxies of which labels are known.
+
+    Raises
+    ------
+    galmorph.exceptions.LabelError
+        If labels or images are not right, with their rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from PIL import Image
+    >>> from galmorph.training.parts import Task
+    >>> from galmorph.training.data.reading import read_task
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in 'abc':
+    ...         Image.fromarray(np.zeros((32, 32), 'u1')).save(f'{folder}/{name}.png')
+    ...     table = Table({'image': ['a.png', 'b.png', 'c.png'], 'zhu5': [0, 4, -1]})
+    ...     table.write(f'{folder}/galaxies.csv')
+    ...     task = Task.from_dict({
+    ...         'schema': 'zhu5', 'loss': 'cross_entropy',
+    ...         'data': {'table': 'galaxies.csv', 'kind': 'classes'}})
+    ...     len(read_task(task, folder))
+    2
+    """
+    source = task.data
+    place = Path(folder or '.')
+    if source.layout == 'table':
+        rows = TaskSource(*read_own(source, task.schema, place))
+    else:
+        if source.folder is not None:
+            place /= source.folder
+        read = read or _read_rows
+        rows = read(source.layout, str(place))
+        rows = _with_labels(rows, task)
+        if source.fractions is not None and 'images_training_rev1' in str(
+            rows.table['image'][:1]
+        ):
+            rows = _resplit(rows, source.fractions, seed)
+    rows = rows[_selected(rows.labels, source.select)]
+    if source.limit is not None:
+        rows = rows[slice(source.limit)]
+    if source.recentre:
+        images = [functools.partial(_recentred, image) for image in rows.images]
+        rows = dataclasses.replace(rows, images=images)
+    return rows
+
+
+def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
+    """
+    Make the batches of a recipe.
+
+    Parameters
+    ----------
+    recipe : `~galmorph.training.recipe.TrainingRecipe`
+        The recipe.
+    folder : path-like, optional
+        As in `read_tasks`.
+    cache : path-like, optional
+        Folder for decoded pixels; without it images are read each time.
+    progress_bar : bool, optional
+        Whether to show the decoding.
+
+    Returns
+    -------
+    datamodule : `~galmorph.training.data.datamodule.GalaxyZooDataModule`
+        The batches. Tasks that show the same images in the same way share
+        their decoded pixels.
+
+    Raises
+    ------
+    galmorph.exceptions.LabelError
+        If labels or images are not right, with their rows.
+
+    Examples
+    --------
+    >>> from galmorph.training.recipe import load_recipe
+    >>> from galmorph.training.data.reading import create_datamodule
+    >>> create_datamodule(load_recipe('zhu_2019'), 'lost')
+    Traceback (most recent call last):
+        ...
+    galmorph.exceptions.LabelError: the task 'zhu5': lost has neither ...
+    """
+    sources = read_tasks(recipe, folder)
+    groups, prepared = {}, {}
+    for name in sources:
+        task = recipe.tasks[name]
+        if task.teacher is not None:
+            schema = load_schema(task.schema)
+            sources[name] = teach(sources[name], task.teacher, schema, cache)
+        try:
+            pixels = pixels_of(recipe, name)
+            settings = task.augmentation
+            if settings is None:
+                settings = recipe.augmentation
+            if isinstance(settings, str):
+                settings = {'preset': settings}
+            augmentation = Augmentation.from_dict(settings)
+        except (TypeError, ValueError) as error:
+            msg = f'the pixels or the augmentation of the task {name!r}: {error}'
+            raise RecipeError(msg) from error
+        prepared[name] = pixels, augmentation
+        source = sources[name]
+        key = (pixels, augmentation.reach().tobytes(), task.data.recentre,
+               source.sizes is None)  # fmt: skip
+        groups.setdefault(key, []).append(name)
+    tasks = {}
+    for (pixels, _, recentre, _), names in groups.items():
+        merged = _merged({name: sources[name] for name in names})
+        first = next(iter(merged.values()))
+        images = first.images
+        if cache is not None:
+            reach = prepared[names[0]][1].reach()
+            listed = '\n'.join(map(str, first.table['image']))
+            text = f'{pixels.hash} {reach.tobytes()} {recentre} {listed}'
+            key = hashlib.sha256(text.encode()).hexdigest()[:16]
+            images = build_cache(
+                images,
+                pixels,
+                Path(cache) / key,
+                sizes=first.sizes,
+                reach=reach,
+                key=key if recentre else None,
+                progress_bar=progress_bar,
+            )
+        for name, source in merged.items():
+            task = recipe.tasks[name]
+            if task.images_of in sources and task.images_of not in merged:
+                msg = (
+                    f"'images_of' of the task {name!r}: {task.images_of!r} shows other "
+                    "images; both need the same 'data', with the same 'recentre'"
+                )
+                raise RecipeError(msg)
+            tasks[name] = TaskData(
+                images,
+                source.labels,
+                pixels,
+                prepared[name][1],
+                splits=source.table['split'],
+                share=task.share,
+                sampling=task.sampling,
+                sizes=source.sizes,
+                table=source.table,
+                images_of=task.images_of if task.images_of in merged else None,
+            )
+    return GalaxyZooDataModule(
+        {name: tasks[name] for name in sources},
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        n_workers=recipe.n_workers,
+    )
+
+
+def _merged(sources):
+    """Give tasks the images of all of them; what is not theirs is unknown."""
+    if len(sources) == 1:
+        return sources
+    place = {}
+    for source in sources.values():
+        for path in source.table['image']:
+            place.setdefault(str(path), len(place))
+    images, sizes = [None] * len(place), None
+    tables = {}
+    for name, source in sources.items():
+        rows = np.array([place[str(path)] for path in source.table['image']])
+        for row, image in zip(rows, source.images, strict=True):
+            images[row] = image
+        if source.sizes is not None:
+            sizes = np.full(len(place), np.nan) * u.pix if sizes is None else sizes
+            sizes[rows] = source.sizes
+        tables[name] = rows
+    result = {}
+    for name, source in sources.items():
+        rows = tables[name]
+        table = Table({'image': list(place)})
+        for column, filling in (('id', ''), ('split', 'unlabelled')):
+            values = np.full(len(place), filling, dtype='U64')
+            values[rows] = source.table[column]
+            table[column] = values
+        if sizes is not None:
+            table['size'] = sizes
+        changes = {}
+        for field in ('values', 'low', 'high', 'bound'):
+            known = getattr(source.labels, field)
+            if known is not None:
+                changes[field] = np.full((len(place), known.shape[1]), np.nan)
+                changes[field][rows] = known
+        labels = dataclasses.replace(source.labels, **changes)
+        result[name] = TaskSource(table, images, labels, sizes)
+    return result
+
+
+def _read_rows(layout, folder):
+    """Read a data set by the name of its layout."""
+    if layout == 'candels':
+        return read_candels(Path(folder))
+    if layout not in list_layouts():
+        known = [*list_layouts(), 'candels', 'table']
+        msg = f"'layout' must be one of {known}, not {layout!r}"
+        raise RecipeError(msg)
+    return read_layout(layout, folder)
+
+
+def _taught(task):
+    """The splits that a task learns from."""
+    return ('train',) if task.teacher is None else ('train', 'unlabelled')
+
+
+def _with_labels(data, task):
+    """The rows of a data set with the labels of a task."""
+    if task.schema in data.labels:
+        labels = data.labels[task.schema]
+    elif task.teacher is not None:
+        unknown = np.full((len(data), load_schema(task.schema).n_answers), np.nan)
+        labels = Labels('fractions', unknown)
+    else:
+        msg = (
+            f'the data {task.data.layout!r} has labels of {sorted(data.labels)}, '
+            f'not of {task.schema!r}'
+        )
+        raise RecipeError(msg)
+    images = [str(path) for path in data.table['image']]
+    return TaskSource(data.table.copy(), images, labels, data.sizes)
+
+
+def _resplit(rows, fractions, seed):
+    """Split the Galaxy Challenge, whose file knows no splits, in another way."""
+    ids = rows.table['id']
+    if rows.labels.kind == 'classes':
+        split = split_by_class(ids, rows.labels.classes, fractions, seed=seed)
+    else:
+        split = split_by_id(ids, fractions, seed=seed)
+    rows.table['split'] = split
+    return rows
+
+
+def _selected(labels, select):
+    known = np.isfinite(labels.values)
+    has_bound = np.zeros(len(labels), bool)
+    if labels.bound is not None:
+        has_bound = np.isfinite(labels.bound).any(1)
+    return {
+        'values': known.any(1) & labels.is_known,
+        'bounds': has_bound & ~known.any(1),
+        'known': labels.is_known,
+        'complete': known.all(1),
+        'all': np.ones(len(labels), bool),
+    }[select]
+
+
+def _recentred(image):
+    """Measure a picture, and say where its galaxy is, and how large."""
+    picture = read_image(image)
+    found = measure_image(picture)
+    framed = min(picture.shape2d) / (Recipe().frame_size * Recipe().frame_scale)
+    radius = found.petro_r90 if np.isfinite(found.petro_r90) else framed
+    radius = np.clip(radius, framed / _MAX_ZOOM, framed * _MAX_ZOOM)
+    return picture.at((found.x, found.y), radius * u.pix)

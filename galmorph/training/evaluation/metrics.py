@@ -1,0 +1,374 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Metrics during training: torchmetrics with masks, one set for a kind of labels."""
+
+import contextlib
+import warnings
+
+import torch
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassAUROC,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+)
+from torchmetrics.utilities import dim_zero_cat
+
+__all__ = [
+    'AttributeErrors',
+    'ClassMetrics',
+    'CountRMSE',
+    'PooledRMSE',
+    'QuestionRMSE',
+    'create_metrics',
+]
+
+# Fewer votes say too little of a fraction.
+MIN_VOTES = 5
+
+
+class _Sums(Metric):
+    """Keeps sums, which add up over batches and devices."""
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    def __init__(self, shape, names):
+        super().__init__()
+        for name in (*names, 'count'):
+            dtype = torch.long if name == 'count' else torch.float32
+            zeros = torch.zeros(shape, dtype=dtype)
+            self.add_state(name, zeros, dist_reduce_fx='sum')
+
+
+class PooledRMSE(_Sums):
+    """
+    Root mean square error over galaxies and answers, as Kaggle defined it.
+
+    Parameters
+    ----------
+    columns : sequence of int, optional
+        The answers to take, all by default.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from galmorph.training.evaluation.metrics import PooledRMSE
+    >>> metric = PooledRMSE()
+    >>> metric.update(torch.zeros(1, 3), torch.tensor([[3.0, 4.0, torch.nan]]))
+    >>> round(metric.compute().item(), 4)
+    3.5355
+    """
+
+    def __init__(self, columns=None):
+        super().__init__((), ('squares',))
+        self.columns = None if columns is None else list(columns)
+
+    def update(self, answers, target):
+        """Add a batch: answers and labels, shape (n, n_answers), NaN if unknown."""
+        error = answers - target
+        if self.columns is not None:
+            error = error[:, self.columns]
+        known = torch.isfinite(error)
+        self.squares += torch.where(known, error, 0).square().sum()
+        self.count += known.sum()
+
+    def compute(self):
+        """Give the error, NaN without labels."""
+        return (self.squares / self.count).sqrt()
+
+
+class QuestionRMSE(_Sums):
+    """
+    Root mean square error of the path probabilities of each question.
+
+    Parameters
+    ----------
+    schema : `~galmorph.schemas.DecisionTree`
+        The questions.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from galmorph import load_schema
+    >>> from galmorph.training.evaluation.metrics import QuestionRMSE
+    >>> metric = QuestionRMSE(load_schema('gz2'))
+    >>> metric.update(torch.zeros(2, 37), torch.full((2, 37), 0.25))
+    >>> metric.compute()['rmse/edgeon'].item()
+    0.25
+    """
+
+    def __init__(self, schema):
+        super().__init__(len(schema.questions), ('squares',))
+        self.questions = [(q.name, q.start, q.stop) for q in schema.questions]
+
+    def update(self, answers, target):
+        """Add a batch: answers and labels, shape (n, n_answers), NaN if unknown."""
+        error = answers - target
+        known = torch.isfinite(error)
+        squares = torch.where(known, error, 0).square()
+        for i, (_, start, stop) in enumerate(self.questions):
+            self.squares[i] += squares[:, start:stop].sum()
+            self.count[i] += known[:, start:stop].sum()
+
+    def compute(self):
+        """Give the error of each question, NaN without labels."""
+        values = (self.squares / self.count).sqrt()
+        return {f'rmse/{q[0]}': values[i] for i, q in enumerate(self.questions)}
+
+
+class CountRMSE(_Sums):
+    """
+    Root mean square error of conditional fractions, and the least possible.
+
+    The fraction that N volunteers gave scatters around the true one, so even a
+    perfect prediction has the error sqrt(mean p (1 - p) / (N - 1)), the
+    binomial floor. Galaxies with fewer than 5 votes on a question are left
+    out of it.
+
+    Parameters
+    ----------
+    schema : `~galmorph.schemas.DecisionTree`
+        The questions.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from galmorph import load_schema
+    >>> from galmorph.training.evaluation.metrics import CountRMSE
+    >>> metric = CountRMSE(load_schema('gz2'))
+    >>> path, counts = torch.full((1, 37), 0.5), torch.zeros(1, 37)
+    >>> counts[0, 13:15] = torch.tensor([8.0, 2.0])  # odd: yes, no
+    >>> metric.update(path, counts)
+    >>> values = metric.compute()
+    >>> [round(values[name].item(), 4) for name in ('rmse/odd', 'floor/odd')]
+    [0.3, 0.1333]
+    """
+
+    def __init__(self, schema):
+        super().__init__(len(schema.questions), ('squares', 'variances'))
+        self.questions = [(q.name, q.start, q.stop, q.parent) for q in schema.questions]
+
+    def update(self, answers, target):
+        """Add a batch: path probabilities and counts, shape (n, n_answers)."""
+        answers = answers.float()
+        for i, (_, start, stop, parent) in enumerate(self.questions):
+            counts = target[:, start:stop].float()
+            total = counts.sum(1, keepdim=True)
+            enough = (total >= MIN_VOTES).squeeze(1)
+            observed = counts[enough] / total[enough]
+            predicted = answers[enough, start:stop]
+            if parent is not None:
+                above = answers[enough, parent, None]
+                # What the network holds impossible it knows nothing of.
+                even = torch.full_like(predicted, 1 / (stop - start))
+                predicted = torch.where(above > 0, predicted / above, even).clamp_max(1)
+            variance = observed * (1 - observed) / (total[enough] - 1)
+            self.squares[i] += (predicted - observed).square().sum()
+            self.variances[i] += variance.sum()
+            self.count[i] += observed.numel()
+
+    def compute(self):
+        """Give the error and the floor of each question, NaN without votes."""
+        rmse = (self.squares / self.count).sqrt()
+        floor = (self.variances / self.count).sqrt()
+        return {
+            f'{kind}/{question[0]}': values[i]
+            for kind, values in (('rmse', rmse), ('floor', floor))
+            for i, question in enumerate(self.questions)
+        }
+
+
+class AttributeErrors(_Sums):
+    """
+    Root mean square error, bias and R² of each attribute.
+
+    Parameters
+    ----------
+    schema : `~galmorph.schemas.AttributeSchema`
+        The attributes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from galmorph import load_schema
+    >>> from galmorph.training.evaluation.metrics import AttributeErrors
+    >>> metric = AttributeErrors(load_schema('efigi'))
+    >>> target = torch.full((2, 17), torch.nan)
+    >>> target[:, 0] = torch.tensor([1.0, 5.0])
+    >>> metric.update(target + 1, target)
+    >>> values = metric.compute()
+    >>> [values[f'{name}/t_type'].item() for name in ('rmse', 'bias', 'r2')]
+    [1.0, 1.0, 0.75]
+    """
+
+    def __init__(self, schema):
+        names = ('squares', 'errors', 'values', 'value_squares')
+        super().__init__(schema.n_answers, names)
+        self.columns = schema.columns
+
+    def update(self, answers, target):
+        """Add a batch: values and labels, shape (n, n_answers), NaN if unknown."""
+        error = (answers - target).float()
+        known = torch.isfinite(error)
+        error = torch.where(known, error, 0)
+        value = torch.where(known, target, 0).float()
+        self.squares += error.square().sum(0)
+        self.errors += error.sum(0)
+        self.count += known.sum(0)
+        self.values += value.sum(0)
+        self.value_squares += value.square().sum(0)
+
+    def compute(self):
+        """Give the three of each attribute, NaN without labels."""
+        scatter = self.value_squares - self.values.square() / self.count
+        found = {
+            'rmse': (self.squares / self.count).sqrt(),
+            'bias': self.errors / self.count,
+            'r2': 1 - self.squares / scatter,
+        }
+        return {
+            f'{kind}/{column}': values[i]
+            for kind, values in found.items()
+            for i, column in enumerate(self.columns)
+        }
+
+
+class _MacroAUC(MulticlassAUROC):
+    """The mean over classes that some galaxies have, and others have not."""
+
+    def compute(self):
+        # torchmetrics counts the area of a class without galaxies as 0.
+        counts = torch.bincount(dim_zero_cat(self.target), minlength=self.num_classes)
+        present = (counts > 0) & (counts < counts.sum())
+        return super().compute()[present].mean()
+
+
+class ClassMetrics(MetricCollection):
+    """
+    Accuracy, F1, area under the ROC curve and confusion of the classes.
+
+    All are torchmetrics' own. It takes probabilities and labels of the shape
+    (n, n_class), of which the largest is the class, or class indices of the
+    shape (n,); galaxies without a class, NaN or -1, are left out.
+
+    Parameters
+    ----------
+    n_class : int
+        The number of classes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from galmorph.training.evaluation.metrics import ClassMetrics
+    >>> metrics = ClassMetrics(2)
+    >>> answers = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]])
+    >>> metrics.update(answers, torch.tensor([0, 1, -1]))
+    >>> metrics.compute()['accuracy'].item()
+    1.0
+    """
+
+    def __init__(self, n_class):
+        super().__init__(
+            {
+                'accuracy': MulticlassAccuracy(n_class, average='micro'),
+                'macro_f1': MulticlassF1Score(n_class, average='macro'),
+                'weighted_f1': MulticlassF1Score(n_class, average='weighted'),
+                'macro_auc': _MacroAUC(n_class, average='none'),
+                'confusion': MulticlassConfusionMatrix(n_class),
+            },
+            compute_groups=False,
+        )
+
+    def update(self, answers, target):
+        """Add a batch."""
+        answers, target = _with_class(answers, target)
+        if len(target):
+            super().update(answers, target)
+
+    def forward(self, answers, target):
+        """Add a batch, and give the scores of it alone."""
+        answers, target = _with_class(answers, target)
+        if not len(target):
+            return dict.fromkeys(self, torch.tensor(torch.nan))
+        with _no_warning_of_small_samples():
+            return super().forward(answers, target)
+
+    def compute(self):
+        """Give the scores, and the confusion matrix with true classes as rows."""
+        if not self['accuracy'].update_called:
+            return dict.fromkeys(self, torch.tensor(torch.nan))
+        with _no_warning_of_small_samples():
+            return super().compute()
+
+
+def _with_class(answers, target):
+    if target.ndim > 1:
+        known = torch.isfinite(target).all(1)
+        target = target.nan_to_num().argmax(1)
+    else:
+        known = target >= 0
+    return answers[known].float(), target[known].long()
+
+
+@contextlib.contextmanager
+def _no_warning_of_small_samples():
+    """A class may be missing from a batch, or all but one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='No (positive|negative) samples')
+        warnings.filterwarnings('ignore', message='Average precision score for one')
+        yield
+
+
+def create_metrics(schema, kind):
+    """
+    Create the metrics for a kind of labels.
+
+    Parameters
+    ----------
+    schema : `~galmorph.schemas.DecisionTree` or attribute schema
+        What is predicted.
+    kind : str
+        'fractions', 'counts', 'classes' or 'attributes', as
+        ``Labels.kind``. The metrics take what ``Labels.values`` holds.
+
+    Returns
+    -------
+    metrics : `torchmetrics.MetricCollection`
+        Updated with (answers, target). Keys are 'rmse' and 'rmse/<question>'
+        for fractions, 'rmse/<question>' and 'floor/<question>' for counts,
+        those of `ClassMetrics` for classes, and 'rmse/<attribute>',
+        'bias/<attribute>' and 'r2/<attribute>' for attributes.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown, or does not go with the schema.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from galmorph import load_schema
+    >>> from galmorph.training.evaluation.metrics import create_metrics
+    >>> metrics = create_metrics(load_schema('gz2'), 'fractions')
+    >>> metrics.update(torch.zeros(2, 37), torch.full((2, 37), 0.25))
+    >>> round(metrics.compute()['rmse'].item(), 4)
+    0.25
+    """
+    is_tree = not hasattr(schema, 'attributes')
+    if kind == 'attributes' and not is_tree:
+        return MetricCollection({'attributes': AttributeErrors(schema)})
+    if kind == 'fractions' and is_tree:
+        return MetricCollection(
+            {'rmse': PooledRMSE(), 'questions': QuestionRMSE(schema)},
+            compute_groups=False,
+        )
+    if kind == 'counts' and is_tree:
+        return MetricCollection({'questions': CountRMSE(schema)})
+    if kind == 'classes' and is_tree and len(schema.questions) == 1:
+        return ClassMetrics(schema.n_answers)
+    suited = ['attributes'] if not is_tree else ['fractions', 'counts']
+    suited += ['classes'] if is_tree and len(schema.questions) == 1 else []
+    msg = f'kind must be one of {suited} for the schema {schema.name!r}, not {kind!r}'
+    raise ValueError(msg)

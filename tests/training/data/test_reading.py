@@ -1,0 +1,276 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tests of the galaxies of a recipe's tasks."""
+
+import dataclasses
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.table import Table
+from PIL import Image
+
+from galmorph import MorphologyClassifier
+from galmorph.exceptions import LabelError, RecipeError
+from galmorph.schemas import load_schema
+from galmorph.training.data.reading import create_datamodule, read_task, read_tasks
+from galmorph.training.data.teaching import teach
+from galmorph.training.parts import Task, Teacher
+from tests.helpers.recipes import make_recipe, write_candels, write_clear_kaggle
+from tests.helpers.tiny import draw_stamps
+from tests.helpers.training import make_path_fractions, write_gz2
+
+
+def make_task(schema='gz2', loss='mse', **data):
+    return Task.from_dict({'schema': schema, 'data': data or 'gz2', 'loss': loss})
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """Write a table of galaxies, and one of votes in another order."""
+    names = [f'g{row}.png' for row in range(8)]
+    for name, stamp in zip(names, draw_stamps(8), strict=True):
+        Image.fromarray(stamp).save(tmp_path / name)
+    table = Table({'name': [f'n{row}' for row in range(8)], 'image': names})
+    table.write(tmp_path / 'galaxies.csv')
+    votes = Table({'name': table['name']})
+    tree = load_schema('gz2')
+    path = make_path_fractions(8)
+    for column, values in zip(tree.columns, path.T, strict=True):
+        votes[column] = values
+    votes[::-1].write(tmp_path / 'votes.csv')
+    return path
+
+
+class TestOwnTables:
+    def test_labels_are_joined_by_id(self, tables, tmp_path):
+        task = make_task(table='galaxies.csv', labels='votes.csv', id='name')
+        source = read_task(task, tmp_path)
+        np.testing.assert_allclose(source.labels.values, tables, atol=1e-6)
+        assert source.images[0] == str(tmp_path / 'g0.png')
+        assert set(source.table['split']) <= {'train', 'valid', 'test'}
+
+    def test_column_of_splits(self, tables, tmp_path):
+        table = Table.read(tmp_path / 'galaxies.csv')
+        table['part'] = ['valid'] * 3 + ['train'] * 5
+        table.write(tmp_path / 'galaxies.csv', overwrite=True)
+        task = make_task(
+            table='galaxies.csv', labels='votes.csv', id='name', split='part'
+        )
+        source = read_task(task, tmp_path)
+        assert source.table['split'].tolist() == ['valid'] * 3 + ['train'] * 5
+
+    def test_unknown_split_is_refused_and_a_blank_one_left_out(self, tables, tmp_path):
+        table = Table.read(tmp_path / 'galaxies.csv')
+        task = make_task(table='galaxies.csv', labels='votes.csv', split='part')
+        table['part'] = ['valid', ''] + ['train'] * 6
+        table.write(tmp_path / 'galaxies.csv', overwrite=True)
+        split = read_task(task, tmp_path).table['split'].tolist()
+        assert split == ['valid', 'unlabelled'] + ['train'] * 6
+        table['part'] = ['val', 'Train'] + ['train'] * 6
+        table.write(tmp_path / 'galaxies.csv', overwrite=True)
+        with pytest.raises(LabelError, match=r"'part': none of.* in rows 0, 1 \(val\)"):
+            read_task(task, tmp_path)
+
+    def test_split_does_not_depend_on_the_folder(self, tables, tmp_path):
+        source = read_task(
+            make_task(table='galaxies.csv', labels='votes.csv'), tmp_path
+        )
+        assert source.table['id'].tolist() == [f'g{row}.png' for row in range(8)]
+
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            ({'table': 'lost.csv'}, r'lost\.csv cannot be read'),
+            ({'id': 'number'}, "no column 'number'"),
+            ({'image': 'photo'}, "no column 'photo'"),
+            ({'split': 'part'}, "no column 'part'"),
+            ({'kind': 'counts'}, 'not a whole number of votes'),
+        ],
+    )
+    def test_names_what_is_missing(self, tables, tmp_path, changes, message):
+        source = {'table': 'galaxies.csv', 'labels': 'votes.csv', 'id': 'name'}
+        with pytest.raises(LabelError, match=message):
+            read_task(make_task(**{**source, **changes}), tmp_path)
+
+    def test_tables_of_other_lengths_need_an_id(self, tables, tmp_path):
+        votes = Table.read(tmp_path / 'votes.csv')
+        votes[:5].write(tmp_path / 'few.csv')
+        task = make_task(table='galaxies.csv', labels='few.csv')
+        with pytest.raises(LabelError, match='8 rows, and the labels have 5'):
+            read_task(task, tmp_path)
+        task = make_task(table='galaxies.csv', labels='few.csv', id='name')
+        with pytest.raises(LabelError, match='3 without labels, in rows 0, 1, 2'):
+            read_task(task, tmp_path)
+
+    def test_classes(self, tables, tmp_path):
+        table = Table.read(tmp_path / 'galaxies.csv')
+        table['kind'] = ['spiral', '', *['edge_on'] * 6]
+        table.write(tmp_path / 'classes.csv')
+        task = make_task(
+            'zhu5',
+            'cross_entropy',
+            table='classes.csv',
+            kind='classes',
+            columns={'class': 'kind'},
+        )
+        source = read_task(task, tmp_path)
+        assert len(source) == 7
+        assert source.labels.classes.tolist() == [4, *[3] * 6]
+
+
+class TestSelect:
+    @pytest.mark.parametrize(
+        ('select', 'n'),
+        [('values', 10), ('complete', 5), ('bounds', 5), ('known', 15), ('all', 20)],
+    )
+    def test_galaxies_of_which_something_is_known(self, tmp_path, select, n):
+        write_gz2(tmp_path / 'gz2')
+        task = make_task(layout='gz2', select=select)
+        assert len(read_task(task, tmp_path)) == n
+
+    def test_limit(self, tmp_path):
+        write_gz2(tmp_path / 'gz2')
+        assert len(read_task(make_task(layout='gz2', limit=3), tmp_path)) == 3
+
+    def test_challenge_is_split_as_asked(self, tmp_path):
+        write_clear_kaggle(tmp_path / 'challenge', 20)
+        split = [
+            read_task(make_task(layout='gz2', **changes), tmp_path / 'challenge').table
+            for changes in ({}, {'fractions': [0.5, 0.5]})
+        ]
+        n_valid = [int((table['split'] == 'valid').sum()) for table in split]
+        assert n_valid[0] == 2
+        assert n_valid[1] > 5
+
+    def test_classes_of_the_challenge_are_split_evenly(self, tmp_path):
+        write_clear_kaggle(tmp_path / 'challenge', 20)
+        task = make_task('zhu5', 'cross_entropy', layout='gz2', fractions=[0.75, 0.25])
+        source = read_task(task, tmp_path / 'challenge')
+        valid = source.labels.classes[source.table['split'] == 'valid']
+        assert sorted(valid.tolist()) == [0, 1, 2, 3, 4]
+
+
+class TestTeach:
+    def test_leaves_validation_and_test_alone(self, tmp_path, tiny_card):
+        write_gz2(tmp_path / 'gz2')
+        source = read_task(make_task(layout='gz2', select='all'), tmp_path)
+        teacher = Teacher(weights=str(tiny_card), n_transforms=1)
+        taught = teach(source, teacher, load_schema('gz2'), tmp_path / 'kept')
+        kept = np.isin(source.table['split'], ('train', 'unlabelled'))
+        assert len(taught) == kept.sum() < len(source)
+        assert set(taught.table['split']) == {'train'}
+        # What the teacher does not support is not learnt.
+        known = np.isfinite(taught.labels.values).all(0)
+        assert known.sum() == 18
+        # The answers of before are taken.
+        (path,) = (tmp_path / 'kept').iterdir()
+        np.save(path, np.full((len(taught), 37), 0.25, np.float32))
+        again = teach(source, teacher, load_schema('gz2'), tmp_path / 'kept')
+        assert (again.labels.values == 0.25).all()
+
+    def test_teacher_sees_the_frame_of_the_size(self, tmp_path, tiny_card):
+        write_gz2(tmp_path / 'gz2')
+        source = read_task(make_task(layout='gz2', select='all'), tmp_path)
+        teacher = Teacher(weights=str(tiny_card), n_transforms=1)
+        taught = []
+        for size in (4, 9):
+            sizes = np.full(len(source), size) * u.pix
+            sized = dataclasses.replace(source, table=source.table.copy(), sizes=sizes)
+            taught.append(teach(sized, teacher, load_schema('gz2'), tmp_path / 'kept'))
+        values = [np.nan_to_num(each.labels.values) for each in taught]
+        assert np.abs(values[0] - values[1]).max() > 0
+        classifier = MorphologyClassifier(tiny_card, n_transforms=1)
+        found = classifier.classify([taught[1].images[0]], size=[9] * u.pix)
+        expected = found.probabilities.filled(np.nan)
+        np.testing.assert_allclose(taught[1].labels.values[:1], expected, atol=1e-6)
+
+    def test_table_of_soft_labels(self, tmp_path):
+        write_gz2(tmp_path / 'gz2')
+        source = read_task(make_task(layout='gz2', select='all'), tmp_path)
+        path = make_path_fractions(3)
+        table = Table({'id': [101, 102, 103]})
+        for column, values in zip(load_schema('gz2').columns, path.T, strict=True):
+            table[column] = values
+        table.write(tmp_path / 'soft.csv')
+        teacher = Teacher(table=str(tmp_path / 'soft.csv'))
+        taught = teach(source, teacher, load_schema('gz2'))
+        rows = [101, 102, 103].index(int(taught.table['id'][0]))
+        np.testing.assert_allclose(taught.labels.values[0], path[rows], atol=1e-6)
+
+
+class TestDatamodule:
+    def test_tasks_of_the_same_pixels_share_a_cache(self, tmp_path):
+        write_gz2(tmp_path / 'gz2')
+        tasks = {
+            'votes': {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'},
+            'bounds': {
+                'schema': 'gz2',
+                'head_of': 'votes',
+                'data': {'layout': 'gz2', 'select': 'bounds'},
+                'loss': 'censored',
+            },
+            'near': {
+                'schema': 'gz2',
+                'head_of': 'votes',
+                'data': 'gz2',
+                'loss': 'mse',
+                'pixels': {'step': 9.0},
+            },
+        }
+        data = create_datamodule(
+            make_recipe(tasks=tasks), tmp_path, cache=tmp_path / 'cache'
+        )
+        votes, bounds, near = data.tasks.values()
+        assert votes.images is bounds.images
+        assert votes.images is not near.images
+        shown = [
+            {str(task.table['image'][row]) for row in task.rows(split)}
+            for task in (votes, bounds)
+            for split in ('train', 'valid')
+        ]
+        assert all(not a & b for i, a in enumerate(shown) for b in shown[:i])
+        np.testing.assert_array_equal(
+            votes.labels.values[votes.rows('train')],
+            near.labels.values[near.rows('train')],
+        )
+
+    def test_labels_on_the_images_of_another_task(self, tmp_path):
+        write_gz2(tmp_path / 'gz2')
+        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
+        other = {**task, 'head_of': 'votes', 'images_of': 'votes'}
+        recipe = make_recipe(tasks={'votes': task, 'again': other})
+        data = create_datamodule(recipe, tmp_path)
+        batch = next(iter(data.train_dataloader()))
+        assert batch['again']['index'].tolist() == batch['votes']['index'].tolist()
+        assert 'images' not in batch['again']
+        other['data'] = {'layout': 'gz2', 'recentre': True}
+        recipe = make_recipe(tasks={'votes': task, 'again': other})
+        with pytest.raises(RecipeError, match="'votes' shows other images"):
+            create_datamodule(recipe, tmp_path)
+
+    def test_recentred_galaxy_fills_the_frame_alike(self, tmp_path):
+        write_clear_kaggle(tmp_path / 'challenge', 6)
+        task = make_task(layout='gz2', recentre=True)
+        source = read_task(task, tmp_path / 'challenge')
+        image = source.images[0]()
+        framed = 48 / 8.48
+        assert framed / 1.5 <= image.size.value <= framed * 1.5
+        assert np.hypot(*np.subtract(image.position, 23.5)) < 3
+
+    def test_names_a_wrong_augmentation(self, tmp_path):
+        write_clear_kaggle(tmp_path / 'challenge', 6)
+        with pytest.raises(RecipeError, match=r"task 'gz2': .*'dielman'"):
+            create_datamodule(
+                make_recipe(augmentation='dielman'), tmp_path / 'challenge'
+            )
+
+    def test_names_an_unknown_layout(self, tmp_path):
+        tasks = {'a': {'schema': 'gz2', 'data': 'gz3', 'loss': 'mse'}}
+        with pytest.raises(RecipeError, match=r"'layout' must be one of .*not 'gz3'"):
+            read_tasks(make_recipe(tasks=tasks), tmp_path)
+
+    def test_candels(self, tmp_path):
+        write_candels(tmp_path / 'candels_goodss')
+        source = read_task(make_task('candels5', layout='candels'), tmp_path)
+        assert len(source) == 6
+        np.testing.assert_allclose(source.labels.values.sum(1), 1, atol=1e-5)
