@@ -68,6 +68,8 @@ ROOMS = {
         galmorph=(*GROUND, 'images'),
         outside=('astropy', 'astroquery', 'numpy'),
         in_functions=('requests', 'tqdm'),
+        # the bands of a field of the SDSS are brought to one grid
+        modules=(('sources.sdss', ('scipy',)),),
     ),
     'preprocessing': Room(
         galmorph=('exceptions', 'flags', 'images'),
