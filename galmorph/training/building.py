@@ -91,6 +91,7 @@ def build_networks(recipe):
     """
     networks = nn.ModuleDict()
     trunk = None
+    _check_colours(recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         for name, task in recipe.tasks.items():
@@ -118,6 +119,19 @@ def build_networks(recipe):
     if recipe.channels_last:
         networks.to(memory_format=torch.channels_last)
     return networks
+
+
+def _check_colours(recipe):
+    """Refuse a trunk that turns colours, for a task that has none."""
+    colour = recipe.network.options.get('colour', 'rgb')
+    for name in recipe.tasks:
+        bands = pixels_of(recipe, name).bands
+        if colour != 'rgb' and len(bands) != 3:
+            msg = (
+                f'the network turns colours into {colour!r}, which needs three bands, and '
+                f'the task {name!r} has {list(bands)}; train it with another network'
+            )
+            raise RecipeError(msg)
 
 
 def pixels_of(recipe, task):

@@ -6,7 +6,8 @@ import functools
 import pytest
 
 from galmorph import load_card
-from galmorph.training import fit, sources
+from galmorph.training import fit
+from galmorph.training.data import reading
 from galmorph.training.recipe import list_recipes, load_recipe
 from tests.helpers.data import SHARED_DATA, needs_shared_data
 from tests.helpers.recipes import write_candels, write_clear_kaggle, write_collections
@@ -102,7 +103,7 @@ def test_tasks_without_data_are_left_out(tmp_path):
 @needs_shared_data
 @pytest.mark.parametrize('name', list_recipes())
 def test_starts_on_real_galaxies(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, 'read_layout', _read_once)
+    monkeypatch.setattr(reading, 'read_layout', _read_once)
     result = start(name, SHARED_DATA, tmp_path)
     assert 'valid/loss' in result.metrics
 

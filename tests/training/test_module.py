@@ -252,3 +252,17 @@ class TestBuilding:
                     {'tasks.gz2.head': None, 'tasks.zhu5.head': None}
                 )
             )
+
+
+def test_colours_of_a_task_that_has_none():
+    one_band = {
+        'bands': ['r'],
+        'surface_brightness': [1.0],
+        'mean': [0.0],
+        'std': [1.0],
+    }
+    tasks = {**TWO, 'zhu5': {**TWO['zhu5'], 'pixels': one_band}}
+    recipe = make_recipe(tasks=tasks)
+    recipe = recipe.override({'network.options.colour': 'hsv'})
+    with pytest.raises(RecipeError, match=r"'zhu5' has \['r'\]"):
+        MorphologyModule(recipe)

@@ -142,7 +142,26 @@ def read_tasks(recipe, folder=None):
         elif not task.optional:
             msg = f'the task {name!r} has no galaxies to train on'
             raise RecipeError(msg)
+    _check_splits(tasks)
     return tasks
+
+
+def _check_splits(tasks):
+    """Refuse a galaxy that one task learns from and another is judged by."""
+    first = {}
+    for name, source in tasks.items():
+        pairs = zip(source.table['image'], source.table['split'], strict=True)
+        for image, split in ((str(image), str(split)) for image, split in pairs):
+            if split not in ('train', 'valid', 'test'):
+                continue
+            other, before = first.setdefault(image, (name, split))
+            if before != split:
+                msg = (
+                    f'the galaxy {image!r} is in {before!r} of the task {other!r} '
+                    f"and in {split!r} of {name!r}; give both the same 'fractions', or "
+                    "a column 'split'"
+                )
+                raise RecipeError(msg)
 
 
 def read_task(task, folder=None, *, seed=0, read=None):

@@ -234,6 +234,20 @@ class TestDatamodule:
             near.labels.values[near.rows('train')],
         )
 
+    def test_a_galaxy_has_one_split_in_all_tasks(self, tmp_path):
+        write_clear_kaggle(tmp_path / 'challenge', 40)
+        tasks = {
+            name: {
+                'schema': 'gz2',
+                'data': {'layout': 'gz2', 'fractions': fractions},
+                'loss': 'mse',
+            }
+            for name, fractions in (('a', [0.5, 0.5]), ('b', [0.8, 0.2]))
+        }
+        tasks['b']['head_of'] = 'a'
+        with pytest.raises(RecipeError, match=r"is in '\w+' of the task 'a' and in"):
+            read_tasks(make_recipe(tasks=tasks), tmp_path / 'challenge')
+
     def test_labels_on_the_images_of_another_task(self, tmp_path):
         write_gz2(tmp_path / 'gz2')
         task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
