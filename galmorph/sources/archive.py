@@ -13,12 +13,42 @@ from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.sources.cache import ImageCache
 
-__all__ = ['Archive']
+__all__ = ['Archive', 'end_with']
 
 logger = logging.getLogger(__name__)
 
-# Of the answers that say no, those that may change within a minute.
+# Answers that say that there is nothing, and those that another try may change.
+# The others, such as 403, are of the archive and not of the sky.
+_NOTHING = (404, 410)
 _MAY_PASS = (408, 425, 429)
+
+# The longest pause that an archive can ask for, in seconds.
+_LONGEST_PAUSE = 60.0
+
+# The event that ends the work of a thread.
+_thread = threading.local()
+
+
+def end_with(stop):
+    """
+    Let this thread make no further try once an event is set.
+
+    Parameters
+    ----------
+    stop : `threading.Event`
+        The event.
+
+    Examples
+    --------
+    >>> import threading
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from galmorph.sources.archive import end_with
+    >>> stop = threading.Event()
+    >>> pool = ThreadPoolExecutor(1, initializer=end_with, initargs=(stop,))
+    >>> pool.submit(sum, [1, 2]).result()
+    3
+    """
+    _thread.stop = stop
 
 
 class Archive:
@@ -81,6 +111,9 @@ class Archive:
         self.n_requests = 0
         if self.n_connections < 1:
             msg = f'n_connections must be at least 1, not {n_connections!r}'
+            raise ValueError(msg)
+        if self.n_retries < 0 or not self.backoff >= 0:
+            msg = f'n_retries and backoff must not be negative: {n_retries}, {backoff}'
             raise ValueError(msg)
         self._slots = threading.BoundedSemaphore(self.n_connections)
         self._lock = threading.Lock()
@@ -145,8 +178,16 @@ class Archive:
         `~galmorph.exceptions.ImageError`
             As in `file`.
         """
-        path = self.file(key, lambda: json.dumps(ask()).encode(), suffix='.json')
-        return json.loads(path.read_bytes())
+        for is_last in (False, True):
+            path = self.file(key, lambda: json.dumps(ask()).encode(), suffix='.json')
+            try:
+                return json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                # Deleted meanwhile, or damaged on the disk.
+                if is_last:
+                    raise
+                self.cache.forget(self.name, key)
+        return None
 
     def opened(self, path, read, *, keep=8):
         """
@@ -233,9 +274,15 @@ class Archive:
         if self.offline:
             msg = f'{what} is not in the cache, and {self.name!r} is not asked offline'
             raise ImageError(msg, flag=MorphologyFlag.NOT_CACHED)
+        stop = getattr(_thread, 'stop', None)
+        failure = None
         for attempt in range(self.n_retries + 1):
             if attempt:
-                time.sleep(self.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+                pause = self.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
+                time.sleep(max(pause, _wanted_pause(failure)))
+            if stop is not None and stop.is_set():
+                msg = f'{what} was not waited for'
+                raise ImageError(msg, flag=MorphologyFlag.ARCHIVE_ERROR)
             try:
                 with self._slots:
                     with self._lock:
@@ -247,13 +294,12 @@ class Archive:
                 failure = error
             except Exception as error:
                 status = _status(error)
-                if (
-                    status is not None
-                    and 400 <= status < 500
-                    and status not in _MAY_PASS
-                ):
+                if status in _NOTHING:
                     msg = f'{self.name!r} has no {what} (HTTP {status})'
                     raise ImageError(msg, flag=MorphologyFlag.NO_COVERAGE) from error
+                if 400 <= (status or 0) < 500 and status not in _MAY_PASS:
+                    msg = f'{self.name!r} refuses {what} (HTTP {status})'
+                    raise ImageError(msg, flag=MorphologyFlag.ARCHIVE_ERROR) from error
                 failure = error
             logger.debug('%s failed: %s', what, failure, exc_info=failure)
         if isinstance(failure, ImageError):
@@ -333,14 +379,30 @@ _PASSING = (
 )
 
 
-def _status(error):
-    """The HTTP status of an exception of requests, urllib or astropy."""
+def _reply(error):
+    """Status and headers in an exception of requests, urllib or astropy."""
     for _ in range(5):
         if error is None:
-            return None
+            break
         response = getattr(error, 'response', None)
         status = getattr(response, 'status_code', None) or getattr(error, 'code', None)
         if isinstance(status, int):
-            return status
+            # A reply of requests that says no is false.
+            reply = error if response is None else response
+            return status, getattr(reply, 'headers', None)
         error = error.__cause__ or error.__context__
-    return None
+    return None, None
+
+
+def _status(error):
+    return _reply(error)[0]
+
+
+def _wanted_pause(error):
+    """Seconds that the archive asks for in the header Retry-After."""
+    _, headers = _reply(error)
+    try:
+        return min(float(headers['Retry-After']), _LONGEST_PAUSE)
+    except (KeyError, TypeError, ValueError):
+        # Not asked for; or a date, which the back-off does for.
+        return 0.0

@@ -37,10 +37,12 @@ class AutoSource(ImageSource):
     [<SDSS: Sloan Digital Sky Survey, ...>]
     """
 
+    name = 'auto'
     title = 'the first survey that covers the position'
 
     def __init__(self, surveys=('candels', 'sdss'), **options):
         super().__init__(**options)
+        options['cache'] = self.archive.cache
         self.surveys = [create_source(survey, **options) for survey in surveys]
 
     @property
@@ -62,10 +64,10 @@ class AutoSource(ImageSource):
                 break
             covered = source.covers(_positions(targets[row] for row in left))
             asked = [row for row, may in zip(left, covered, strict=True) if may]
-            found = source.plan([_for(source, targets[row]) for row in asked])
+            found = _plan(source, [targets[row] for row in asked])
             for row, target in zip(asked, found, strict=True):
                 if not isinstance(target, ImageError):
-                    meta = {**target.meta, 'survey': number}
+                    meta = {**target.meta, 'survey': number, 'asked': targets[row]}
                     target = dataclasses.replace(target, meta=meta)
                 planned[row] = target
             left = [row for row in left if _is_open(planned[row])]
@@ -74,6 +76,14 @@ class AutoSource(ImageSource):
             flag=MorphologyFlag.NO_COVERAGE,
         )
         return [nowhere if target is None else target for target in planned]
+
+    def _bands(self, bands):
+        bands = super()._bands(bands)
+        if bands and not any(_known(source, bands) for source in self.surveys):
+            known = {s.archive.name: list(s.bands) for s in self.surveys}
+            msg = f'no survey has the bands {list(bands)}; they have {known}'
+            raise ValueError(msg)
+        return bands
 
     def group(self, target):
         """Survey by survey."""
@@ -92,10 +102,10 @@ class AutoSource(ImageSource):
         for source in self.surveys[first + 1 :]:
             if not source.covers(_positions([target]))[0]:
                 continue
-            (planned,) = source.plan([_for(source, target)])
-            if isinstance(planned, ImageError):
-                continue
+            (planned,) = _plan(source, [target.meta['asked']])
             try:
+                if isinstance(planned, ImageError):
+                    raise planned
                 return source.fetch_one(planned)
             except ImageError as error:
                 if not _is_open(error):
@@ -110,10 +120,32 @@ def _is_open(target):
     )
 
 
+def _plan(source, targets):
+    """Plan targets in bands that the survey knows."""
+    planned = [_for(source, target) for target in targets]
+    known = [target for target in planned if not isinstance(target, ImageError)]
+    found = iter(source.plan_safely(known))
+    return [t if isinstance(t, ImageError) else next(found) for t in planned]
+
+
 def _for(source, target):
-    """The target with bands that the survey knows."""
-    bands = tuple(band for band in target.bands if band in source.bands)
-    return dataclasses.replace(target, bands=bands or source.default_bands)
+    """The target with those of its bands that the survey knows."""
+    bands = _known(source, target.bands) if target.bands else source.default_bands
+    if target.bands and not bands:
+        msg = f'{source.archive.name!r} has none of the bands {list(target.bands)}'
+        return ImageError(msg, flag=MorphologyFlag.BANDS_MISSING)
+    return dataclasses.replace(target, bands=tuple(bands))
+
+
+def _known(source, bands):
+    """Of some bands those that a survey has; 'gri' may be one or three."""
+    if not source.bands:
+        return bands
+    letters = [
+        band if set(band) <= set(source.bands) and band not in source.bands else [band]
+        for band in bands
+    ]
+    return tuple(b for some in letters for b in some if b in source.bands)
 
 
 def _positions(targets):

@@ -7,6 +7,8 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import logging
+import re
+import threading
 import warnings
 
 import numpy as np
@@ -15,7 +17,7 @@ from astropy.coordinates import SkyCoord
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
-from galmorph.sources.archive import Archive
+from galmorph.sources.archive import Archive, end_with
 
 __all__ = ['ImageSource', 'Target']
 
@@ -256,7 +258,7 @@ class ImageSource(abc.ABC):
         """
         bands = self._bands(bands)
         coords = coords.icrs.reshape(-1)
-        ra, dec = coords.ra.deg, coords.dec.deg
+        ra, dec = _filled(coords.ra.deg), _filled(coords.dec.deg)
         size = _angles(size, len(ra), 'size')
         radius = _angles(radius, len(ra), 'radius')
         good = np.isfinite(ra) & np.isfinite(dec)
@@ -325,8 +327,15 @@ class ImageSource(abc.ABC):
         """
         n = self.archive.n_connections
         window = 4 * n if window is None else window
-        pool = concurrent.futures.ThreadPoolExecutor(n, thread_name_prefix='galmorph')
-        planner = concurrent.futures.ThreadPoolExecutor(1)
+        # A run that ends early waits for what was asked, but asks no more.
+        stop = threading.Event()
+        options = {
+            'thread_name_prefix': 'galmorph',
+            'initializer': end_with,
+            'initargs': (stop,),
+        }
+        pool = concurrent.futures.ThreadPoolExecutor(n, **options)
+        planner = concurrent.futures.ThreadPoolExecutor(1, **options)
         ahead = collections.deque()
         order = _along_the_sky(targets)
         chunks = (
@@ -343,6 +352,7 @@ class ImageSource(abc.ABC):
             warnings.filterwarnings('ignore', module=r'astroquery\.')
             stack.callback(pool.shutdown, cancel_futures=True)
             stack.callback(planner.shutdown, cancel_futures=True)
+            stack.callback(stop.set)
             planned = plan_next()
             while planned is not None:
                 rows = planned.result()
@@ -360,33 +370,59 @@ class ImageSource(abc.ABC):
     def _bands(self, bands):
         if bands is None:
             return tuple(self.default_bands)
+        given = bands
         if isinstance(bands, str):
+            bands = re.split(r'[\s,]+', bands.strip(' ,'))
             # 'gri' is three bands; 'F160W' is one.
-            bands = (bands,) if bands in self.bands or not self.bands else tuple(bands)
+            if bands[0] not in self.bands and set(bands[0]) <= set(self.bands):
+                bands = [*bands[0], *bands[1:]]
+        bands = tuple(bands)
         unknown = [band for band in bands if self.bands and band not in self.bands]
-        if unknown or not bands:
-            msg = f'bands must be among {list(self.bands)}, not {list(bands)}'
+        if unknown or not bands or not all(bands):
+            known = f'among {list(self.bands)}' if self.bands else 'names'
+            msg = f'bands must be {known}, not {given!r}'
             raise ValueError(msg)
-        return tuple(bands)
+        return tuple(dict.fromkeys(bands))
 
     def _plan(self, rows, targets):
         """Rows of a chunk with their targets, those of one file together."""
-        found = [targets[row] for row in rows if isinstance(targets[row], Target)]
+        good = [row for row in rows if isinstance(targets[row], Target)]
+        planned = self.plan_safely([targets[row] for row in good])
+        pairs = list(zip(good, planned, strict=True))
+        errors = [(row, targets[row]) for row in rows if row not in set(good)]
+        errors += [pair for pair in pairs if not isinstance(pair[1], Target)]
+        images = [pair for pair in pairs if isinstance(pair[1], Target)]
         try:
-            planned = list(self.plan(found)) if found else []
+            images.sort(key=lambda pair: self.group(pair[1]))
+        except Exception:
+            # It costs time to read a file twice, and no row.
+            logger.debug('%s: no groups', self.archive.name, exc_info=True)
+        return errors + images
+
+    def plan_safely(self, targets):
+        """
+        Call `plan`, and turn what goes wrong into reasons.
+
+        Parameters
+        ----------
+        targets : list of `Target`
+            As in `plan`.
+
+        Returns
+        -------
+        planned : list of `Target` or `~galmorph.exceptions.ImageError`
+            As `plan` returns them; one reason for all where it fails.
+        """
+        if not targets:
+            return []
+        try:
+            planned = self.plan(targets)
+            return [found for _, found in zip(targets, planned, strict=True)]
         except ImageError as error:
-            planned = [error] * len(found)
+            return [error] * len(targets)
         except Exception as error:
             logger.debug('%s: no plan', self.archive.name, exc_info=True)
-            planned = [_as_error(error)] * len(found)
-        planned = iter(planned)
-        pairs = [
-            (row, next(planned) if isinstance(targets[row], Target) else targets[row])
-            for row in rows
-        ]
-        errors = [pair for pair in pairs if not isinstance(pair[1], Target)]
-        images = [pair for pair in pairs if isinstance(pair[1], Target)]
-        return errors + sorted(images, key=lambda pair: self.group(pair[1]))
+            return [_as_error(error)] * len(targets)
 
     def _fetch_one(self, target):
         try:
@@ -403,7 +439,7 @@ class ImageSource(abc.ABC):
 
 def _as_error(error):
     text = ' '.join(str(error).split())[:200]
-    message = f'{type(error).__name__}: {text}'
+    message = f'{type(error).__name__}: {text}'.rstrip(': ')
     return ImageError(message, flag=MorphologyFlag.ARCHIVE_ERROR)
 
 
@@ -426,16 +462,28 @@ def _angles(values, n, name):
     """One angle a target, `None` where it is not known."""
     if values is None:
         return [None] * n
+    if isinstance(values, (list, tuple)):
+        with contextlib.suppress(TypeError, ValueError, u.UnitsError):
+            values = u.Quantity(values)
     unit = getattr(values, 'unit', None)
     if unit is None or not unit.is_equivalent(u.deg):
         msg = f'{name} must be an angle (Quantity), not {values!r}'
         raise ValueError(msg)
-    values = np.ma.filled(np.ma.asarray(values.to_value(u.arcsec), float), np.nan)
+    # Of a Quantity, a masked one, or a column with a unit.
+    values = _filled(getattr(values, 'value', values)) * unit.to(u.arcsec)
     if values.shape not in ((), (n,)):
         msg = f'{name} has the shape {values.shape}, for {n} positions'
         raise ValueError(msg)
     values = np.broadcast_to(values, n)
     return [v * u.arcsec if np.isfinite(v) and v > 0 else None for v in values]
+
+
+def _filled(values):
+    """Numbers, NaN where they are masked."""
+    plain = getattr(values, 'unmasked', getattr(values, 'data', values))
+    plain = np.array(plain, float)
+    plain[np.broadcast_to(getattr(values, 'mask', False), plain.shape)] = np.nan
+    return plain
 
 
 def _progress(n_rows, *, shown):

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """`ImageCache`: what archives answered, on disk, complete or not there."""
 
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
@@ -22,6 +23,16 @@ __all__ = ['CacheEntry', 'ImageCache']
 
 # A file that somebody is about to read is not thrown away.
 _IN_USE = 60.0
+
+# What a killed process was writing is left alone while it could still live.
+_ABANDONED = 3600.0
+
+# The part of the limit after which the folder is counted again: other processes
+# write there, too.
+_STEP = 0.05
+
+# The names that files have here, so that nothing else is ever deleted.
+_OURS = re.compile(r'\.?[A-Za-z0-9.+_-]*-(?P<digest>[0-9a-f]{20})(\.[^/]*)?')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +111,15 @@ class ImageCache:
     def __init__(self, folder=None, *, limit=None, keep_refusals=30.0):
         folder = folder or conf.source_cache
         self.folder = (
-            Path(folder) if folder else get_cache_dir_path('galmorph') / 'sources'
+            Path(folder).expanduser()
+            if folder
+            else get_cache_dir_path('galmorph') / 'sources'
         )
         self.limit = conf.source_cache_limit if limit is None else limit
         self.keep_refusals = keep_refusals
         self._lock = threading.Lock()
         self._total = None
+        self._added = 0
 
     def __repr__(self):
         return f'ImageCache({str(self.folder)!r}, limit={self.limit})'
@@ -130,16 +144,18 @@ class ImageCache:
         entry = self._read(note)
         if entry is None or (entry.source, entry.key) != (source, key):
             return None
-        if not entry.is_file:
-            age = time.time() - note.stat().st_mtime
-            return entry if age < 86400 * self.keep_refusals else None
         try:
+            if not entry.is_file:
+                age = time.time() - note.stat().st_mtime
+                return entry if age < 86400 * self.keep_refusals else None
             if entry.path.stat().st_size != entry.size:
                 return None
-            # What was used last is deleted last.
-            os.utime(note)
         except OSError:
+            # Another process deletes it.
             return None
+        # What was used last is deleted last; a folder may be for reading only.
+        with contextlib.suppress(OSError):
+            os.utime(note)
         return entry
 
     def put(self, source, key, content, *, suffix=''):
@@ -163,11 +179,15 @@ class ImageCache:
         note = self._note(source, key)
         note.parent.mkdir(parents=True, exist_ok=True)
         path = note.with_name(f'{note.stem}{suffix}')
+        before = self._read(note)
         write_atomically(path, content)
         digest = hashlib.sha256(content).hexdigest()
-        self._write(note, source, key, file=path.name, size=len(content), sha256=digest)
+        date = self._write(
+            note, source, key, file=path.name, size=len(content), sha256=digest
+        )
+        _replace(before, path)
         self._account(len(content))
-        return self._read(note)
+        return CacheEntry(source, key, path, None, len(content), digest, date)
 
     def refuse(self, source, key, error):
         """
@@ -187,8 +207,10 @@ class ImageCache:
         """
         note = self._note(source, key)
         note.parent.mkdir(parents=True, exist_ok=True)
-        self._write(note, source, key, flag=int(error.flag), text=str(error))
-        return self._read(note)
+        before = self._read(note)
+        date = self._write(note, source, key, flag=int(error.flag), text=str(error))
+        _replace(before, None)
+        return CacheEntry(source, key, error=error, date=date)
 
     def forget(self, source, key):
         """
@@ -229,12 +251,7 @@ class ImageCache:
         """
         damaged = []
         for entry in self.entries():
-            if not entry.is_file:
-                continue
-            good = entry.path.exists() and (
-                hashlib.sha256(entry.path.read_bytes()).hexdigest() == entry.sha256
-            )
-            if not good:
+            if entry.is_file and _hash(entry.path) != entry.sha256:
                 self.forget(entry.source, entry.key)
                 damaged.append(entry)
         return damaged
@@ -254,6 +271,7 @@ class ImageCache:
             How much was deleted.
         """
         n_bytes = sum(self._delete(note) for note in list(self._notes(source)))
+        self._sweep(source)
         with self._lock:
             self._total = None
         return n_bytes
@@ -273,6 +291,7 @@ class ImageCache:
         date = dt.datetime.now(dt.UTC).isoformat(timespec='seconds')
         content = {'source': source, 'key': key, 'date': date, **content}
         write_atomically(note, json.dumps(content).encode())
+        return date
 
     @staticmethod
     def _read(note):
@@ -304,20 +323,60 @@ class ImageCache:
     def _account(self, n_bytes):
         """Delete what was used longest ago, once there is too much."""
         with self._lock:
-            if self._total is None:
-                self._total = sum(entry.size for entry in self.entries())
-            else:
-                self._total += n_bytes
             limit = self.limit * 1e9
+            self._added += n_bytes
+            if self._total is not None:
+                self._total += n_bytes
+                if self._total <= limit and self._added <= _STEP * limit:
+                    return
+            files = [entry for entry in self.entries() if entry.is_file]
+            self._total, self._added = sum(entry.size for entry in files), 0
             if self._total <= limit:
                 return
-            ages = sorted((_last_use(note), note) for note in self._notes())
-            self._total = sum(entry.size for entry in self.entries())
-            for used, note in ages:
+            self._sweep()
+            notes = (self._note(entry.source, entry.key) for entry in files)
+            for used, note in sorted((_last_use(note), note) for note in notes):
                 # Some room, so that the next file does not ask for this again.
                 if self._total <= 0.9 * limit or time.time() - used < _IN_USE:
                     return
                 self._total -= self._delete(note)
+
+    def _sweep(self, source=None):
+        """Delete what killed processes left: parts, and files without a note."""
+        start = self.folder if source is None else self.folder / source
+        for path in list(start.rglob('*')) if start.exists() else []:
+            name = _OURS.fullmatch(path.name)
+            if name is None or name['digest'][:2] != path.parent.name:
+                continue
+            with contextlib.suppress(OSError):
+                is_old = time.time() - path.stat().st_mtime > _ABANDONED
+                if is_old and not (path.suffix == '.note' or _has_note(path)):
+                    path.unlink()
+
+
+def _has_note(path):
+    """Whether the note of this very file is there."""
+    digest = _OURS.fullmatch(path.name)['digest']
+    stem = path.name[: path.name.index(digest) + len(digest)]
+    try:
+        content = json.loads(path.with_name(f'{stem}.note').read_bytes())
+        return content.get('file') == path.name
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _replace(before, path):
+    """Delete the file of an answer that another one replaced."""
+    if before is not None and before.is_file and before.path != path:
+        before.path.unlink(missing_ok=True)
+
+
+def _hash(path):
+    try:
+        with path.open('rb') as file:
+            return hashlib.file_digest(file, 'sha256').hexdigest()
+    except OSError:
+        return None
 
 
 def _last_use(note):

@@ -3,6 +3,8 @@
 
 import difflib
 import importlib
+import inspect
+import re
 
 from galmorph.sources.base import ImageSource
 
@@ -57,6 +59,8 @@ def register_source(name):
     ------
     TypeError
         If what is decorated is no such class.
+    ValueError
+        If the name could not be that of a folder.
 
     Examples
     --------
@@ -68,6 +72,9 @@ def register_source(name):
     >>> create_source('mine')
     <Mine: mine>
     """
+    if not re.fullmatch(r'\w[\w.+-]*', name):
+        msg = f'a source is named by letters, digits and any of "_.+-", not {name!r}'
+        raise ValueError(msg)
 
     def register(kind):
         if not (isinstance(kind, type) and issubclass(kind, ImageSource)):
@@ -101,7 +108,7 @@ def create_source(name, **options):
     Raises
     ------
     ValueError
-        If there is no source of this name.
+        If there is no source of this name, or what it needs is not there.
 
     Examples
     --------
@@ -124,4 +131,18 @@ def create_source(name, **options):
     if found is None:
         module, _, attribute = _BUNDLED[kind].partition(':')
         found = getattr(importlib.import_module(module), attribute)
+    # Only these can be written behind a colon.
+    taken = [
+        parameter
+        for parameter in inspect.signature(found).parameters.values()
+        if parameter.kind == parameter.POSITIONAL_OR_KEYWORD
+    ]
+    if argument and not taken:
+        msg = f'{kind!r} takes nothing behind a colon: {name!r}'
+        raise ValueError(msg)
+    if not argument and taken and taken[0].default is inspect.Parameter.empty:
+        what = taken[0].name
+        if what not in options:
+            msg = f'{kind!r} needs its {what}, as in {f"{kind}:{what.upper()}"!r}'
+            raise ValueError(msg)
     return found(argument, **options) if argument else found(**options)

@@ -4,6 +4,7 @@
 import collections
 import dataclasses
 import http.server
+import os
 import socket
 import struct
 import threading
@@ -137,7 +138,9 @@ class Loopback:
             # No goodbye: the other side sees a reset connection.
             linger = struct.pack('ii', 1, 0)
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            handler.connection.close()
+            handler.close_connection = True
+            # Its files would keep a socket open that is only closed.
+            os.close(handler.connection.detach())
             return
         handler.send_response(reply.status)
         handler.send_header('Content-Type', reply.type)
