@@ -462,9 +462,8 @@ def _angles(values, n, name):
     """One angle a target, `None` where it is not known."""
     if values is None:
         return [None] * n
-    if isinstance(values, (list, tuple)):
-        with contextlib.suppress(TypeError, ValueError, u.UnitsError):
-            values = u.Quantity(values)
+    if isinstance(values, (list, tuple)) and hasattr(next(iter(values), 0), 'unit'):
+        values = u.Quantity(values)
     unit = getattr(values, 'unit', None)
     if unit is None or not unit.is_equivalent(u.deg):
         msg = f'{name} must be an angle (Quantity), not {values!r}'
