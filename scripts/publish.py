@@ -1,0 +1,134 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Turn a finished training run into bundled weights.
+
+    python scripts/publish.py runs/compact DATA scripts/cards/compact.yaml
+
+The YAML file says for each task of the run what the weights are called, and
+what no run knows: title, description, limits, paper. The weights and cards go
+into the package. They are measured as stored, on ``valid``, which decides what
+questions are supported, and on ``test``, which the card reports, once: run it
+with ``--no-test`` until all is decided.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from galmorph import MorphologyClassifier, load_card, load_schema
+from galmorph.training import load_recipe
+from galmorph.training.data.reading import read_tasks
+from galmorph.training.evaluation import evaluate
+
+ROOT = Path(importlib.import_module('galmorph').__file__).parent / 'weights'
+# A question is supported if enough training galaxies were asked it, with a path
+# probability above one half, and if its error on ``valid`` is at most this part
+# of that of the mean training vector.
+MIN_GALAXIES = 300
+MAX_ERROR = 0.8
+N_TRANSFORMS = 8
+
+
+def measure(card, source, split, n_transforms=1):
+    """Compare weights with the labels of a split."""
+    rows = np.asarray(source.table['split']) == split
+    classifier = MorphologyClassifier(card, n_transforms=n_transforms)
+    part = source[rows]
+    return evaluate(classifier, part.table, part.labels, split=split, size=part.sizes)
+
+
+def metrics_of(card, source, split):
+    """The metrics of a card: one view, and in brief the mean of several."""
+    metrics = measure(card, source, split).to_dict()
+    several = measure(card, source, split, N_TRANSFORMS)
+    for name, score in several.scores.items():
+        if name in metrics:
+            metrics[f'{name}_{N_TRANSFORMS}_transforms'] = score.to_dict()
+    return metrics
+
+
+def count_asked(schema, labels):
+    """How many galaxies were asked each question, or have each attribute."""
+    known = np.isfinite(labels.targets)
+    if schema.kind == 'attributes':
+        return dict(zip(schema.names, known.sum(0).tolist(), strict=True))
+    asked = {}
+    for question in schema.questions:
+        rows = known[:, question.start]
+        if question.parent is not None:
+            rows &= np.nan_to_num(labels.targets[:, question.parent]) > 0.5
+        asked[question.name] = int(rows.sum())
+    return asked
+
+
+def choose_questions(schema, source, found, asked):
+    """The questions that can be answered, by the rule above."""
+    if found.kind == 'classes':
+        return list(schema.names)
+    split = np.asarray(source.table['split'])
+    train, valid = source[split == 'train'], source[split == 'valid']
+    mean = np.nanmean(train.labels.targets, 0)
+    guess = np.tile(mean, (len(valid), 1))
+    baseline = evaluate(guess, None, valid.labels, schema=schema)
+    supported = []
+    for name, score in found.questions.items():
+        ratio = score.value / baseline.questions[name].value
+        is_supported = asked[name] >= MIN_GALAXIES and ratio <= MAX_ERROR
+        mark = '*' if is_supported else ' '
+        print(f'{mark} {name:20} asked {asked[name]:5d}, error / mean {ratio:.2f}')
+        supported += [name] * is_supported
+    return supported
+
+
+def publish(run, data, task, entries, *, test):
+    """Write the weights of one task, and their card."""
+    recipe = load_recipe(run / 'recipe.yaml')
+    names = [path for path in run.glob('*.yaml') if path.stem.endswith(f'.{task}')]
+    trained = names[0] if names else run / f'{recipe.name}.yaml'
+    card = load_card(trained)
+    name = entries.pop('name')
+    file = ROOT / 'data' / f'{name}.safetensors'
+    shutil.copyfile(run / card.file, file)
+    target = ROOT / 'cards' / f'{name}.yaml'
+    training = {**card.training, **entries.pop('training', {})}
+    card = dataclasses.replace(
+        card, name=name, file=file.name, training=training, metrics={}, **entries
+    )
+    card.to_file(target)
+    source = read_tasks(recipe.only([task]), data)[task]
+    schema = load_schema(card.schema)
+    rows = np.asarray(source.table['split']) == 'train'
+    asked = count_asked(schema, source[rows].labels)
+    found = measure(target, source, 'valid')
+    supported = choose_questions(schema, source, found, asked)
+    metrics = metrics_of(target, source, 'test' if test else 'valid')
+    print(name, f'{file.stat().st_size / 1e6:.1f} MB')
+    print(yaml.safe_dump(metrics, sort_keys=False))
+    if found.kind != 'classes':
+        card.training['n_asked'] = asked
+    card = dataclasses.replace(card, metrics=metrics, supported_questions=supported)
+    card.to_file(target)
+
+
+def main():
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
+    parser.add_argument('run', type=Path)
+    parser.add_argument('data', type=Path)
+    parser.add_argument('cards', type=Path)
+    parser.add_argument('--no-test', action='store_true', help='leave test untouched')
+    parser.add_argument('--tasks', nargs='*', help='only these')
+    options = parser.parse_args()
+    cards = yaml.safe_load(options.cards.read_text('utf-8'))
+    for task, entries in cards.items():
+        if options.tasks is None or task in options.tasks:
+            publish(options.run, options.data, task, entries, test=not options.no_test)
+
+
+if __name__ == '__main__':
+    main()
