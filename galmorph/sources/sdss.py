@@ -301,8 +301,9 @@ def _pixel_map(frame, other, x, y, step=100.0):
 
 def _common_box(frames, maps, position, half):
     """The part of the square around the target that all frames have."""
-    start = np.floor(np.subtract(position, half) + 0.5).astype(int)
-    stop = np.floor(np.add(position, half) + 0.5).astype(int) + 1
+    # Half a pixel lies on each side of its centre.
+    start = np.rint(np.subtract(position, half) + 0.5).astype(int)
+    stop = np.rint(np.add(position, half) + 0.5).astype(int)
     corners = np.array([[x, y] for x in (start[0], stop[0] - 1)
                         for y in (start[1], stop[1] - 1)])  # fmt: skip
     for band, frame in frames.items():

@@ -65,7 +65,7 @@ class SDSSArchive:
         self.shape, self.noise, self.seeing, self.seed = shape, noise, seeing, seed
         self.fields, self.rows = [], []
         self._files = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def add_field(
         self, ra, dec, *, run=1739, camcol=6, field=100, rerun=301, rotation=87.0
@@ -132,6 +132,20 @@ class SDSSArchive:
         self.rows.append(row)
         return row
 
+    def copy(self):
+        """Return an archive to be added to, which shares what was drawn."""
+        copy = SDSSArchive(
+            self.shape, noise=self.noise, seeing=self.seeing, seed=self.seed
+        )
+        copy.fields = [
+            dataclasses.replace(field, galaxies=list(field.galaxies))
+            for field in self.fields
+        ]
+        copy.rows = [dict(row) for row in self.rows]
+        copy._files = self._files
+        copy._lock = self._lock
+        return copy
+
     def coords(self):
         """Return the positions of the catalogue."""
         ra, dec = ([row[name] for row in self.rows] for name in ('ra', 'dec'))
@@ -139,11 +153,11 @@ class SDSSArchive:
 
     def pixels(self, field, band):
         """Return the pixels of a frame."""
-        return self._made(('pixels', id(field), band), lambda: self._draw(field, band))
+        return self._made('pixels', field, band)
 
     def frame(self, field, band):
         """Return a frame as the archive has it."""
-        return self._made(('frame', id(field), band), lambda: self._pack(field, band))
+        return self._made('frame', field, band)
 
     def picture(self, ra, dec, scale, width, height):
         """Return the JPEG of a place that SkyServer would make of the frames."""
@@ -184,10 +198,13 @@ class SDSSArchive:
         ):
             yield loopback
 
-    def _made(self, key, make):
+    def _made(self, what, field, band):
+        numbers = field.rerun, field.run, field.camcol, field.field
+        key = what, numbers, band, str(field.galaxies)
         with self._lock:
             if key not in self._files:
-                self._files[key] = make()
+                make = {'pixels': self._draw, 'frame': self._pack}[what]
+                self._files[key] = make(field, band)
             return self._files[key]
 
     def _draw(self, field, band):
@@ -219,13 +236,8 @@ class SDSSArchive:
         return pixels.astype('float32')
 
     def _pack(self, field, band):
-        # The lock is held: no call of `pixels` here.
-        key = 'pixels', id(field), band
-        if key not in self._files:
-            self._files[key] = self._draw(field, band)
-        hdulist = _make_hdulist(self._files[key], field, band)
         file = io.BytesIO()
-        hdulist.writeto(file)
+        _make_hdulist(self.pixels(field, band), field, band).writeto(file)
         return bz2.compress(file.getvalue(), 1)
 
     def _get_frame(self, request):

@@ -47,7 +47,7 @@ def server(archive, loopback):
 @pytest.fixture
 def make_source(tmp_path):
     def make(kind=SDSS, **options):
-        options = {'n_retries': 2, 'backoff': 0.01, 'timeout': 1.0, **options}
+        options = {'n_retries': 2, 'backoff': 0.01, 'timeout': 10, **options}
         return kind(cache=tmp_path / 'cache', **options)
 
     return make
@@ -91,7 +91,7 @@ class TestMatch:
         'distances', [(0.1, 0.69, 9, 9), (2, 4.4, 9, 9), (3, 3, 0.1, 9)]
     )
     def test_ambiguous(self, distances):
-        with pytest.raises(ImageError, match='galaxies 1 at .* and 2 at') as info:
+        with pytest.raises(ImageError, match=r'galaxies 1 at .* and 2 at') as info:
             choose_match(self.rows, distances, 5)
         assert info.value.flag == MorphologyFlag.AMBIGUOUS_MATCH
 
