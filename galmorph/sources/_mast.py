@@ -7,9 +7,9 @@ import zipfile
 
 from astroquery.mast import HapcutClass, ZcutClass, conf
 
-from galmorph import __version__
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
+from galmorph.sources._session import prepare_session
 
 __all__ = ['MastCutouts']
 
@@ -17,18 +17,15 @@ _KINDS = {
     'zcut': (ZcutClass, ('survey', 'astrocut')),
     'hapcut': (HapcutClass, ('astrocut',)),
 }
-# What the next try may get an answer to.
-_MAY_PASS = (408, 425, 429)
 
 
 class MastCutouts:
     """
     A cutout service of MAST, for several threads.
 
-    astroquery's clients hold one HTTP session, have no timeout, guess the
-    encoding of every answer for their log (0.3 s for 2 MB), and take a failure
-    of the server for a bad query. Here each thread that asks has a client of
-    its own, which waits no longer than it should and says what went wrong.
+    astroquery's clients hold one HTTP session, have no timeout, and take a
+    failure of the server for a bad query. Here each thread that asks has a
+    client of its own, which says what went wrong.
 
     Parameters
     ----------
@@ -99,28 +96,17 @@ class MastCutouts:
         services = {path: {'path': path} for path in paths}
         connection.set_service_params(services, self.service)
         session = connection._session  # noqa: SLF001
-        answers = collections.deque(maxlen=1)
-        session.hooks['response'] = [_refuse_errors, _keep_in(answers)]
-        for scheme in ('https://', 'http://'):
-            session.mount(scheme, _adapter(self.timeout))
-        agent = session.headers['User-Agent']
-        session.headers['User-Agent'] = f'galmorph/{__version__} {agent}'
-        return client, answers
-
-
-def _keep_in(answers):
-    return lambda response, *_, **__: answers.append(response)
+        return client, prepare_session(session, self.timeout, _refuse_errors)
 
 
 def _refuse_errors(response, *_, **__):
-    status = response.status_code
-    if status < 400:
+    if response.status_code < 400:
         return
     # A connection with an unread answer cannot be used again.
     response.close()
-    if status < 500 and status not in _MAY_PASS:
-        # These services answer 200 where there is no image.
-        msg = f'MAST answered {status} {response.reason} to {response.url}'
+    if response.status_code in (404, 410):
+        # Of the service: it answers 200 where there is no image.
+        msg = f'MAST answered {response.status_code} to {response.url}'
         raise ImageError(msg, flag=MorphologyFlag.ARCHIVE_ERROR)
     response.raise_for_status()
 
@@ -129,14 +115,3 @@ def _damaged(error):
     return ImageError(
         f'MAST sent a damaged zip file ({error})', flag=MorphologyFlag.UNREADABLE_IMAGE
     )
-
-
-def _adapter(timeout):
-    from requests.adapters import HTTPAdapter
-
-    class Adapter(HTTPAdapter):
-        def send(self, request, **options):
-            options['timeout'] = options.get('timeout') or timeout
-            return super().send(request, **options)
-
-    return Adapter()
