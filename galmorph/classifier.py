@@ -34,9 +34,11 @@ class MorphologyClassifier:
 
     Parameters
     ----------
-    weights : str or `~pathlib.Path`, optional
+    weights : str, `~pathlib.Path` or list of them, optional
         A name of `~galmorph.list_weights`, or the path of a card. The
-        default is ``galmorph.conf.default_weights``.
+        default is ``galmorph.conf.default_weights``. Several weights that
+        answer the same questions answer as one, by their mean, each from the
+        pixels that it wants; what only some of them support is left out.
     device : str, optional
         'auto', 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes a GPU if there is
         one.
@@ -101,9 +103,26 @@ class MorphologyClassifier:
         )
 
     @functools.cached_property
+    def cards(self):
+        """The `~galmorph.weights.WeightsCard` of each of the weights."""
+        is_one = not isinstance(self.weights, (list, tuple))
+        cards = [load_card(w) for w in ([self.weights] if is_one else self.weights)]
+        if not cards:
+            msg = 'weights must name at least one of galmorph.list_weights(), not []'
+            raise WeightsError(msg)
+        for card in cards[1:]:
+            if card.schema != cards[0].schema:
+                msg = (
+                    f'the weights {cards[0].name!r} answer {cards[0].schema!r} and '
+                    f'{card.name!r} {card.schema!r}; an ensemble has one schema'
+                )
+                raise WeightsError(msg)
+        return cards
+
+    @property
     def card(self):
-        """The `~galmorph.weights.WeightsCard` of the weights."""
-        return load_card(self.weights)
+        """The `~galmorph.weights.WeightsCard` of the (first) weights."""
+        return self.cards[0]
 
     @functools.cached_property
     def schema(self):
@@ -117,25 +136,31 @@ class MorphologyClassifier:
 
     @functools.cached_property
     def recipe(self):
-        """The `~galmorph.Recipe` that images are prepared with."""
-        try:
-            return Recipe.from_dict(self.card.recipe)
-        except (TypeError, ValueError) as error:
-            msg = f'the recipe of the weights {self.card.name!r}: {error}'
-            raise WeightsError(msg) from error
+        """The `~galmorph.Recipe` of the (first) weights, for preparing images."""
+        return _recipe_of(self.card)
 
     @functools.cached_property
     def engine(self):
-        """The `~galmorph.inference.engine.Engine`, with the weights loaded."""
-        from galmorph.inference.engine import Engine, load_network
+        """
+        What runs the network, with the weights loaded.
 
-        return Engine(
-            load_network(self.card, self.schema),
-            self.recipe,
-            device=self.device,
-            precision=self.precision,
-            batch_size=self.batch_size,
-        )
+        An `~galmorph.inference.engine.Engine`, or for several weights an
+        `~galmorph.inference.ensemble.EnsembleEngine`.
+        """
+        from galmorph.inference.engine import Engine, load_network
+        from galmorph.inference.ensemble import EnsembleEngine
+
+        engines = [
+            Engine(
+                load_network(card, self.schema),
+                _recipe_of(card),
+                device=self.device,
+                precision=self.precision,
+                batch_size=self.batch_size,
+            )
+            for card in self.cards
+        ]
+        return engines[0] if len(engines) == 1 else EnsembleEngine(engines)
 
     def citation(self):
         """
@@ -153,8 +178,10 @@ class MorphologyClassifier:
         >>> print(MorphologyClassifier().citation())  # doctest: +ELLIPSIS
         @...
         """
-        entries = [self.card.citation(), *self._surveys.values()]
-        return '\n'.join(entry for entry in entries if entry)
+        entries = [self.card.citation()]
+        entries += [card.paper.get('bibtex', '') for card in self.cards[1:]]
+        entries += self._surveys.values()
+        return '\n'.join(dict.fromkeys(entry for entry in entries if entry))
 
     def predict(
         self,
@@ -568,7 +595,7 @@ progress_bar : optional
     def _no_predictions(self):
         """The answers for no galaxy, which have all columns."""
         values = np.empty((0, self.schema.n_answers))
-        has_std = self.n_transforms > 1 or self.engine.has_spread
+        has_std = self.n_transforms * len(self.cards) > 1 or self.engine.has_spread
         return self._predictions(values, values if has_std else None, [], [])
 
     def _predictions(self, values, std, flags, reasons, **provenance):
@@ -579,14 +606,18 @@ progress_bar : optional
             self.schema,
             values,
             flags=flags,
-            supported=self.card.supported_questions,
+            supported=[
+                name
+                for name in self.card.supported_questions
+                if all(name in card.supported_questions for card in self.cards)
+            ],
             reasons=reasons,
             std=std,
             provenance={
                 'version': __version__,
-                'weights': self.card.name,
-                'sha256': self.card.sha256,
-                'recipe': self.recipe.hash,
+                'weights': ' + '.join(card.name for card in self.cards),
+                'sha256': ' + '.join(card.sha256 for card in self.cards),
+                'recipe': ' + '.join(_recipe_of(card).hash for card in self.cards),
                 'device': str(self.engine.device if is_loaded else self.device),
                 'precision': self.precision,
                 'n_transforms': self.n_transforms,
@@ -595,6 +626,14 @@ progress_bar : optional
                 **provenance,
             },
         )
+
+
+def _recipe_of(card):
+    try:
+        return Recipe.from_dict(card.recipe)
+    except (TypeError, ValueError) as error:
+        msg = f'the recipe of the weights {card.name!r}: {error}'
+        raise WeightsError(msg) from error
 
 
 def _reader(hdu, bands, unit):

@@ -452,9 +452,9 @@ class TestPredictTable:
 
     def test_unit_of_the_column(self, classifier, monkeypatch):
         seen = []
-        prepare = stream.prepare
+        prepare = classifier.engine.prepare
         monkeypatch.setattr(
-            stream, 'prepare', lambda i, *a: seen.append(i) or prepare(i, *a)
+            classifier.engine, 'prepare', lambda i, t: seen.append(i) or prepare(i, t)
         )
         data = STAMPS[:2, ..., 0].astype(float)
         plain = Table({'image': data})

@@ -10,6 +10,7 @@ import torch
 from galmorph.exceptions import WeightsError
 from galmorph.inference.devices import choose_device, choose_dtype
 from galmorph.networks import create_network
+from galmorph.preprocessing.prepare import prepare
 from galmorph.preprocessing.render import render, stack_images
 from galmorph.weights import load_weights, weights_path
 
@@ -83,6 +84,24 @@ class Engine:
     def has_spread(self):
         """Whether the network knows how sure it is of each answer."""
         return self._has_head and hasattr(self.network.head, 'spread')
+
+    def prepare(self, image, transforms=None):
+        """
+        Prepare an image as the network wants it.
+
+        Parameters
+        ----------
+        image : `~galmorph.images.GalaxyImage`
+            The image.
+        transforms : `~numpy.ndarray`, shape (n_transform, 3, 3), optional
+            Affines of the frame.
+
+        Returns
+        -------
+        prepared : `~galmorph.preprocessing.prepare.PreparedImage`
+            What `run` takes.
+        """
+        return prepare(image, self.recipe, transforms)
 
     def run(self, images):
         """

@@ -11,7 +11,6 @@ import numpy as np
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
-from galmorph.preprocessing.prepare import prepare
 
 __all__ = ['classify']
 
@@ -36,7 +35,8 @@ def classify(
         for only a few batches ahead.
     n_rows : int
         Their number.
-    engine : `~galmorph.inference.engine.Engine`
+    engine : `~galmorph.inference.engine.Engine` or \
+`~galmorph.inference.ensemble.EnsembleEngine`
         The engine.
     schema : `~galmorph.schemas.DecisionTree` or \
 `~galmorph.schemas.AttributeSchema`
@@ -87,7 +87,8 @@ def classify(
         raise ValueError(msg)
     n_transform = len(transforms)
     values = np.full((n_rows, schema.n_answers), np.nan, np.float32)
-    has_std = n_transform > 1 or engine.has_spread
+    n_member = len(getattr(engine, 'members', [engine]))
+    has_std = n_transform * n_member > 1 or engine.has_spread
     std = np.full_like(values, np.nan) if has_std else None
     flags = np.zeros(n_rows, np.int32)
     reasons = [''] * n_rows
@@ -97,7 +98,7 @@ def classify(
             if isinstance(row, ImageError):
                 return row
             image = row if reader is None else reader(row)
-            return prepare(image, engine.recipe, transforms)
+            return engine.prepare(image, transforms)
         except ImageError as error:
             return error
         except Exception as error:
@@ -145,6 +146,8 @@ def classify(
 def _average(answers, spread, schema, transforms):
     """Mean and standard deviation over the transforms."""
     mirrored = np.linalg.det(transforms[:, :2, :2]) < 0
+    # An ensemble has answers of each member to each transform.
+    mirrored = np.tile(mirrored, answers.shape[1] // max(len(transforms), 1))
     if schema.kind == 'attributes' and mirrored.any():
         answers[:, mirrored] = schema.mirrored(answers[:, mirrored])
     variance = answers.var(1)

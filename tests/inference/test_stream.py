@@ -11,10 +11,9 @@ import pytest
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import read_image
-from galmorph.inference import stream
 from galmorph.inference.stream import classify
 from galmorph.inference.transforms import frame_transforms
-from galmorph.preprocessing.prepare import PreparedImage
+from galmorph.preprocessing.prepare import PreparedImage, prepare
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
 from tests.helpers.tiny import draw_stamps
@@ -30,6 +29,9 @@ class FakeEngine:
 
     def __init__(self, batch_size=8):
         self.batch_size, self.recipe, self.batches = batch_size, Recipe(), []
+
+    def prepare(self, image, transforms):
+        return prepare(image, self.recipe, transforms)
 
     def run(self, images):
         self.batches.append(len(images))
@@ -64,7 +66,7 @@ def easy(monkeypatch):
         with lock:
             alive['now'] -= 1
 
-    def prepare(number, recipe, transforms):
+    def count(number, transforms):
         pixels = np.full((1, 8, 8), number, np.float32)
         affines = np.zeros((len(transforms), 2, 3, 3))
         image = PreparedImage(pixels, affines, True, MorphologyFlag.FRAME_ASSUMED)
@@ -74,7 +76,7 @@ def easy(monkeypatch):
         weakref.finalize(image, leave)
         return image
 
-    monkeypatch.setattr(stream, 'prepare', prepare)
+    monkeypatch.setattr(FakeEngine, 'prepare', lambda _, *given: count(*given))
     return alive
 
 
