@@ -179,7 +179,13 @@ class SDSSArchive:
         # idlutils nw_rgb_make with scales 4.9, 5.7, 7.8 and nonlinearity 3.
         softening = 10 * math.sinh(0.9)
         scaled = planes * np.array([4.9, 5.7, 7.8])[:, None, None]
-        rgb = make_lupton_rgb(*scaled, minimum=0, Q=softening, stretch=softening / 9)
+        with np.errstate(invalid='ignore'):
+            # astropy's integers are cut off, which is half a grey level too dark.
+            rgb = make_lupton_rgb(
+                *scaled, minimum=0, Q=softening, stretch=softening / 9,
+                output_dtype=float,
+            )  # fmt: skip
+        rgb = np.rint(255 * rgb).astype(np.uint8)
         file = io.BytesIO()
         Image.fromarray(rgb).save(file, 'JPEG', quality=95, subsampling=0)
         return file.getvalue()

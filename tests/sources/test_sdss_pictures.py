@@ -24,7 +24,7 @@ def queries(server):
 
 @pytest.fixture(scope='module')
 def drawn():
-    archive = SDSSArchive((420, 440), noise=0.02)
+    archive = SDSSArchive((420, 440))
     field = archive.add_field(RA, DEC, rotation=31)
     archive.add_galaxy(
         field, 220.4, 211.7, flux=FLUXES, r_eff=3.5, axis_ratio=0.5, angle=10
@@ -112,7 +112,9 @@ class TestPicture:
             ({'radius': 0.1 * u.arcsec}, 0.015, 424),
         ],
     )
-    def test_geometry(self, archive, server, make_source, options, scale, n_pixel):
+    def test_geometry(  # noqa: PLR0917
+        self, archive, server, make_source, options, scale, n_pixel
+    ):
         server.route('/dr17/SkyServerWS', lambda _: Reply(status=404))
         make_source().fetch(archive.coords(), **options)
         (query,) = queries(server)
@@ -194,15 +196,29 @@ class TestFailure:
         assert not queries(server)
 
 
-def test_frames_and_picture_get_the_same_answer(archive, server, make_source):
-    """The picture was made of the frames, with the stretch that weights know."""
-    picture = fetch(make_source(), archive.coords())
-    frames = fetch(make_source(SDSS), archive.coords())
+@pytest.mark.parametrize(
+    'profile',
+    [
+        {'r_eff': 3.5, 'n': 1.0, 'axis_ratio': 0.5, 'angle': 10},
+        {'r_eff': 3.0, 'n': 2.0, 'axis_ratio': 0.9},
+    ],
+)
+def test_frames_and_picture_get_the_same_answer(loopback, make_source, profile):
+    """
+    The picture is made of the frames, with the stretch that the weights know.
+
+    Without noise: how it is interpolated changes answers by up to 0.07.
+    """
+    archive = SDSSArchive((360, 380))
+    field = archive.add_field(RA, DEC, rotation=31)
+    archive.add_galaxy(field, 190.4, 171.7, flux=FLUXES, **profile)
+    with archive.serve(loopback):
+        picture = fetch(make_source(), archive.coords())
+        frames = fetch(make_source(SDSS), archive.coords())
     classifier = MorphologyClassifier('dieleman.gz2', 'cpu')
     answers = classifier.predict([picture, frames])
-    names = [n for n in answers.colnames if n.endswith('_fraction')]
-    assert len(names) > 30
-    first, second = (np.array([answers[n][row] for n in names]) for row in (0, 1))
-    np.testing.assert_allclose(first, second, atol=0.02)
-    # It is a galaxy of some kind, not the answer to an empty image.
+    columns = [np.ma.asarray(answers[name]) for name in classifier.schema.columns]
+    first, second = np.ma.stack(columns, axis=1)
+    assert (first - second).count() > 15
+    assert np.ma.abs(first - second).max() < 0.02
     assert not answers['morphology_flags'].any()
