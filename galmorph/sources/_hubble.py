@@ -186,7 +186,12 @@ def nanojansky_per_count(header):
     values = [header.get(key) for key in ('PHOTFLAM', 'PHOTPLAM')]
     if not all(isinstance(value, (int, float)) and value > 0 for value in values):
         return None
-    sensitivity, wavelength = values
+    return _to_nanojansky(*values)
+
+
+@functools.lru_cache(maxsize=64)
+def _to_nanojansky(sensitivity, wavelength):
+    # Units take as long as all the pixels of a galaxy.
     unit = u.erg / u.s / u.cm**2 / u.AA
     return unit.to(u.nJy, sensitivity, u.spectral_density(wavelength * u.AA))
 

@@ -9,7 +9,7 @@ from astroquery.mast import HapcutClass, ZcutClass, conf
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
-from galmorph.sources._session import prepare_session
+from galmorph.sources._session import keep_settings, prepare_session
 
 __all__ = ['MastCutouts']
 
@@ -74,7 +74,8 @@ class MastCutouts:
             client, answers = self._new()
         answers.clear()
         try:
-            yield client
+            with keep_settings():
+                yield client
         except zipfile.BadZipFile as error:
             raise _damaged(error) from error
         except ValueError as error:

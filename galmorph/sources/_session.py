@@ -1,11 +1,50 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The HTTP sessions of astroquery's clients, with a timeout and honest errors."""
+"""How several threads use astroquery: its HTTP sessions, and its settings."""
 
 import collections
+import contextlib
+import threading
+
+from astroquery import cache_conf
 
 from galmorph import __version__
 
-__all__ = ['prepare_session']
+__all__ = ['keep_settings', 'prepare_session']
+
+_lock = threading.Lock()
+# The threads within `keep_settings`, and the setting before the first of them.
+_within = {'threads': 0, 'cache': True}
+
+
+@contextlib.contextmanager
+def keep_settings():
+    """
+    Leave the settings of astroquery as they are while threads use it.
+
+    A request that shall not be cached turns ``astroquery.cache_conf.cache_active``
+    off and on again. Of two threads, one takes what the other has set for the
+    setting of the user, and leaves the cache off.
+
+    Examples
+    --------
+    >>> from astroquery import cache_conf
+    >>> from galmorph.sources._session import keep_settings
+    >>> with keep_settings():
+    ...     cache_conf.cache_active = False
+    >>> cache_conf.cache_active
+    True
+    """
+    with _lock:
+        if _within['threads'] == 0:
+            _within['cache'] = cache_conf.cache_active
+        _within['threads'] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _within['threads'] -= 1
+            if _within['threads'] == 0:
+                cache_conf.cache_active = _within['cache']
 
 
 def prepare_session(session, timeout, *hooks):

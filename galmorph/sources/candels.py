@@ -29,6 +29,9 @@ _FIELDS = (
     ('EGS', 214.825, 52.825, 0.75),
 )
 
+# What a radius, be it a wrong one, may ask for.
+_WIDEST = 2 * u.arcmin
+
 # Degrees: the surveys of a patch of the sky this wide are asked for at once.
 _PATCH = 0.1
 
@@ -188,7 +191,7 @@ class CANDELS(_Hubble):
 
     def fetch_one(self, target):
         """Ask one survey after the other, the finest one first."""
-        side = wanted_side(target, self.default_size)
+        side = wanted_side(target, self.default_size, high=_WIDEST)
         failures = []
         for survey in self._in_order(self._surveys(target), target, side):
             key = self._key(survey, target, side)
@@ -311,7 +314,7 @@ class HAP(_Hubble):
 
     def fetch_one(self, target):
         """Ask for all bands, and take those that are wanted."""
-        side = wanted_side(target, self.default_size)
+        side = wanted_side(target, self.default_size, high=_WIDEST)
         where = f'{target.ra:.6f} {target.dec:+.6f}, {side.value:.2f} arcsec'
         key = f'Hubble mosaics at {where}'
         path = self._cutouts(key, target, side, f'there are no {key}')

@@ -19,7 +19,7 @@ from galmorph.images.fits import image_from_hdulist
 from galmorph.images.headers import band_names
 from galmorph.images.pictures import read_picture
 from galmorph.sources._framing import is_covered, locate, wanted_side
-from galmorph.sources._session import prepare_session
+from galmorph.sources._session import keep_settings, prepare_session
 from galmorph.sources.base import ImageSource
 
 __all__ = ['HiPS']
@@ -206,15 +206,16 @@ class HiPS(ImageSource):
         try:
             # Its elder sister decodes a JPEG file, and raises AttributeError
             # for whatever status the server answers.
-            response = client.query_with_wcs_async(
-                hips=self.identifier,
-                wcs=wcs,
-                format=self.format,
-                min_cut=0.5,
-                max_cut=99.5,
-                stretch='linear',
-                cmap='Greys_r',
-            )
+            with keep_settings():
+                response = client.query_with_wcs_async(
+                    hips=self.identifier,
+                    wcs=wcs,
+                    format=self.format,
+                    min_cut=0.5,
+                    max_cut=99.5,
+                    stretch='linear',
+                    cmap='Greys_r',
+                )
             content = response.content
         finally:
             self._idle.append(client)

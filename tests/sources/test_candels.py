@@ -11,6 +11,7 @@ from astropy.coordinates import FK5, SkyCoord
 from astropy.stats import sigma_clipped_stats
 from astropy.wcs import WCS
 from astropy.wcs.utils import skycoord_to_pixel
+from astroquery import cache_conf
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
@@ -402,6 +403,8 @@ class TestManyTargets:
         images = make(n_connections=3).fetch(coords, size=1 * u.arcsec)
         assert not any(isinstance(image, ImageError) for image in images)
         assert loopback.most_at_once <= 3
+        # Threads of astroquery leave it off, if they may.
+        assert cache_conf.cache_active
 
     def test_offline_says_what_is_missing(self, source, make):
         offline = make(offline=True)

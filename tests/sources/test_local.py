@@ -162,6 +162,18 @@ class TestFiles:
         )
         assert image.bands == ('z',)
 
+    @pytest.mark.parametrize('kind', [fits.ImageHDU, fits.CompImageHDU])
+    def test_no_more_is_read_than_needed(self, tmp_path, monkeypatch, kind):
+        hdu = kind(make_pixels(), make_wcs().to_header())
+        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / 'a.fits')
+
+        def fail(hdu):
+            msg = 'all of the file is read'
+            raise AssertionError(msg)
+
+        monkeypatch.setattr(kind, 'data', property(fail))
+        assert fetch(LocalImages(tmp_path / 'a.fits')).shape2d == (40, 40)
+
     def test_scaled_integers(self, tmp_path):
         pixels = np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE).astype('int16')
         hdu = fits.PrimaryHDU(pixels, make_wcs().to_header())

@@ -1,0 +1,124 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tests of sides, places and frames of images that sources bring."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.wcs import WCS, Sip
+
+from galmorph.sources import Target
+from galmorph.sources._framing import icrs_wcs, is_covered, locate, wanted_side
+
+
+def make_wcs(ra, dec, kind='TAN', **values):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = f'RA---{kind}', f'DEC--{kind}'
+    wcs.wcs.crval = ra, dec
+    wcs.wcs.crpix = 500.5, -2000
+    wcs.wcs.cd = np.array([[-0.8, 0.6], [0.6, 0.8]]) * 0.03 / 3600
+    wcs.wcs.radesys = 'FK5'
+    wcs.wcs.equinox = 2000.0
+    for name, value in values.items():
+        setattr(wcs.wcs, name, value)
+    wcs.wcs.set()
+    return wcs
+
+
+class TestICRS:
+    @pytest.mark.parametrize('kind', ['TAN', 'SIN', 'ARC', 'STG', 'ZEA'])
+    @pytest.mark.parametrize(
+        'position', [(189.2, 62.2), (53.1, -27.8), (0.001, 0.0), (359.99999, 89.0)]
+    )
+    @pytest.mark.parametrize('equinox', [2000.0, 1975.0])
+    def test_says_the_same(self, position, kind, equinox):
+        wcs = make_wcs(*position, kind, equinox=equinox)
+        new = icrs_wcs(wcs)
+        assert new.wcs.radesys == 'ICRS'
+        x, y = np.array([0, 900, 450, 0]), np.array([0, 0, 300, 900])
+        sky = wcs.pixel_to_world(x, y).icrs
+        # Plain numbers, as those of ICRS.
+        found = new.wcs_world2pix(sky.ra.deg, sky.dec.deg, 0)
+        np.testing.assert_allclose(found, [x, y], atol=1e-3)
+
+    @pytest.mark.parametrize(
+        'values',
+        [
+            {'radesys': 'ICRS'},
+            {'radesys': 'FK4', 'equinox': 1950.0},
+            {'lonpole': 170.0},
+            {'ctype': ['RA---CAR', 'DEC--CAR']},
+            {'ctype': ['GLON-TAN', 'GLAT-TAN']},
+        ],
+    )
+    def test_others_stay_as_they_are(self, values):
+        wcs = make_wcs(30, 20, **values)
+        assert icrs_wcs(wcs) is wcs
+
+    def test_distortions_stay(self):
+        wcs = make_wcs(30, 20)
+        wcs.sip = Sip(np.zeros((3, 3)), np.ones((3, 3)), None, None, wcs.wcs.crpix)
+        assert icrs_wcs(wcs) is wcs
+
+
+class TestLocate:
+    @pytest.mark.parametrize(
+        'values',
+        [
+            {},
+            {'radesys': 'ICRS'},
+            {'radesys': 'FK4', 'equinox': 1950.0},
+            {'ctype': ['DEC--TAN', 'RA---TAN']},
+        ],
+    )
+    def test_agrees_with_astropy(self, values):
+        wcs = make_wcs(30, 20, **values)
+        if values.get('ctype'):
+            wcs.wcs.crval = 20, 30
+        coord = SkyCoord(30.01, 20.02, unit='deg')
+        found = locate(wcs, Target(30.01, 20.02))
+        np.testing.assert_allclose(found, wcs.world_to_pixel(coord), atol=1e-6)
+
+    def test_galactic(self):
+        wcs = make_wcs(30, 20, ctype=['GLON-TAN', 'GLAT-TAN'])
+        coord = SkyCoord(30, 20, unit='deg', frame='galactic').icrs
+        found = locate(wcs, Target(coord.ra.deg, coord.dec.deg))
+        np.testing.assert_allclose(found, (499.5, -2001), atol=1e-4)
+
+
+class TestSide:
+    def test_size_counts_before_radius(self):
+        target = Target(0, 0, size=1 * u.arcmin, radius=9 * u.arcsec)
+        assert wanted_side(target, 5 * u.arcsec) == 60 * u.arcsec
+
+    def test_frame_fits_in_at_any_angle(self):
+        side = wanted_side(Target(0, 0, radius=2 * u.arcsec), 5 * u.arcsec)
+        # A square of 424 pixels of 0.02 radii, turned by 45 degrees.
+        assert side > 424 * 0.02 * 2 * u.arcsec * np.sqrt(2)
+        assert side < 15 * 2 * u.arcsec
+
+    @pytest.mark.parametrize(
+        ('radius', 'expected'), [(1e-3, 2), (1e5, 3600)], ids=['tiny', 'huge']
+    )
+    def test_is_bounded(self, radius, expected):
+        side = wanted_side(Target(0, 0, radius=radius * u.arcsec), 5 * u.arcsec)
+        assert side == expected * u.arcsec
+
+    def test_default(self):
+        assert wanted_side(Target(0, 0), 0.5 * u.arcmin) == 30 * u.arcsec
+
+
+class TestCovered:
+    def test_one_good_pixel_will_do(self):
+        empty = np.ones((20, 30), bool)
+        empty[5, 7] = False
+        assert is_covered(empty, 8.4, 4.4)
+        assert not is_covered(empty, 8.6, 4.4)
+        assert not is_covered(empty, 7, 7)
+
+    def test_corners(self):
+        empty = np.zeros((20, 30), bool)
+        assert is_covered(empty, -0.4, 19.4)
+        assert is_covered(empty, 29.4, -0.4)
+        assert not is_covered(empty, 29.6, 3)
+        assert not is_covered(empty, np.nan, 3)
