@@ -14,6 +14,7 @@ from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.sources._framing import wanted_side
 from galmorph.sources._hubble import image_of_planes, merge_cutouts, read_planes
+from galmorph.sources._kept import read_kept
 from galmorph.sources._mast import MastCutouts
 from galmorph.sources.base import ImageSource
 
@@ -88,7 +89,7 @@ class _Hubble(ImageSource):
         self._mast = MastCutouts(self.service, server=server, timeout=self.timeout)
 
     def _cutouts(self, key, target, side, nothing, **options):
-        """The file of the cutouts of one request."""
+        """The bands that one request brings."""
 
         def download():
             with self._mast.client() as client:
@@ -97,7 +98,10 @@ class _Hubble(ImageSource):
                 raise ImageError(nothing, flag=MorphologyFlag.NO_COVERAGE)
             return merge_cutouts(found)
 
-        return self.archive.file(key, download, suffix='.fits')
+        def find():
+            return self.archive.file(key, download, suffix='.fits')
+
+        return read_kept(self.archive, key, find, read_planes)
 
 
 class CANDELS(_Hubble):
@@ -197,8 +201,7 @@ class CANDELS(_Hubble):
             key = self._key(survey, target, side)
             nothing = f'there is no image of {key}'
             try:
-                path = self._cutouts(key, target, side, nothing, survey=survey)
-                planes = read_planes(path)
+                planes = self._cutouts(key, target, side, nothing, survey=survey)
                 self._learn(survey, planes)
                 return image_of_planes(
                     planes, target, target.bands, survey=self.survey, source=survey
@@ -317,9 +320,9 @@ class HAP(_Hubble):
         side = wanted_side(target, self.default_size, high=_WIDEST)
         where = f'{target.ra:.6f} {target.dec:+.6f}, {side.value:.2f} arcsec'
         key = f'Hubble mosaics at {where}'
-        path = self._cutouts(key, target, side, f'there are no {key}')
+        planes = self._cutouts(key, target, side, f'there are no {key}')
         return image_of_planes(
-            read_planes(path),
+            planes,
             target,
             target.bands,
             survey=self.survey,

@@ -19,6 +19,7 @@ from galmorph.images.fits import image_from_hdulist
 from galmorph.images.headers import band_names
 from galmorph.images.pictures import read_picture
 from galmorph.sources._framing import is_covered, locate, wanted_side
+from galmorph.sources._kept import read_kept
 from galmorph.sources._session import keep_settings, prepare_session
 from galmorph.sources.base import ImageSource
 
@@ -164,13 +165,16 @@ class HiPS(ImageSource):
             f'{side} pixels of {scale:.4f} arcsec, {self.format}'
         )
 
-        def check(content):
-            self._image(content, wcs, target)
+        def read(content):
+            return self._image(content, wcs, target)
 
-        path = self.archive.file(
-            key, lambda: self._download(wcs), suffix=f'.{self.format}', check=check
-        )
-        return self._image(path.read_bytes(), wcs, target)
+        def find():
+            suffix = f'.{self.format}'
+            return self.archive.file(
+                key, lambda: self._download(wcs), suffix=suffix, check=read
+            )
+
+        return read_kept(self.archive, key, find, lambda path: read(path.read_bytes()))
 
     def _wcs(self, target):
         """The pixels to ask for."""

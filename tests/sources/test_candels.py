@@ -413,6 +413,17 @@ class TestManyTargets:
         fetch(source)
         assert fetch(make(offline=True)).bands == ('F160W',)
 
+    def test_damaged_file_of_the_cache_is_got_anew(self, source, make):
+        first = fetch(source)
+        for entry in source.archive.cache.entries('candels'):
+            if entry.path.suffix == '.fits':
+                entry.path.write_bytes(b'?' * entry.size)
+        assert fetch(make(offline=True)).flag == MorphologyFlag.NOT_CACHED
+        again = make()
+        np.testing.assert_array_equal(fetch(again).data, first.data)
+        assert again.archive.n_requests > 0
+        assert fetch(make(offline=True)).bands == ('F160W',)
+
     def test_users_hear_no_warning(self, source):
         with warnings.catch_warnings():
             warnings.simplefilter('error')
@@ -489,3 +500,20 @@ class TestDescription:
     def test_created_by_name(self):
         assert isinstance(create_source('candels'), CANDELS)
         assert isinstance(create_source('hst', server='http://127.0.0.1:1'), HAP)
+
+
+@pytest.mark.remote_data
+class TestRemote:
+    def test_galaxy_in_goods_north(self, tmp_path):
+        source = CANDELS(cache=tmp_path / 'cache')
+        coord = SkyCoord(*mast.RECORDED, unit='deg')
+        image = fetch(source, coord, bands=('F160W', 'F125W', 'F814W'))
+        assert image.unit == u.nJy
+        assert image.pixel_scale.value == pytest.approx(0.06, rel=0.01)
+        away = fetch(source, SkyCoord(10, -80, unit='deg'))
+        assert away.flag == MorphologyFlag.NO_COVERAGE
+
+    def test_galaxy_in_the_advanced_products(self, tmp_path):
+        coord = SkyCoord(*mast.RECORDED, unit='deg')
+        image = fetch(HAP(cache=tmp_path / 'cache'), coord, bands='F814W')
+        assert image.bands == ('F814W',)

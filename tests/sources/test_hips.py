@@ -196,6 +196,15 @@ class TestManyTargets:
         fetch(make())
         assert fetch(make(offline=True)).bands == ('r',)
 
+    @pytest.mark.parametrize('identifier', [RED, COLOUR])
+    def test_damaged_file_of_the_cache_is_got_anew(self, make, identifier):
+        first = fetch(make(identifier))
+        (entry,) = make(identifier).archive.cache.entries('hips')
+        entry.path.write_bytes(b'?' * entry.size)
+        again = make(identifier)
+        np.testing.assert_array_equal(fetch(again).data, first.data)
+        assert again.archive.n_requests == 1
+
     def test_agent_is_named(self, make, loopback):
         fetch(make())
         assert loopback.requests[0].headers['User-Agent'].startswith('galmorph/')
@@ -237,3 +246,19 @@ class TestArguments:
         assert 'hips2fits' in source.attribution
         assert '10.1051/0004-6361/201526075' in source.bibtex
         assert '2020ASPC..527..121B' in source.bibtex
+
+
+@pytest.mark.remote_data
+class TestRemote:
+    @pytest.mark.parametrize(
+        ('identifier', 'n_band'), [('CDS/P/SDSS9/color', 3), ('CDS/P/DSS2/red', 1)]
+    )
+    def test_galaxy(self, tmp_path, identifier, n_band):
+        source = HiPS(identifier, cache=tmp_path / 'cache')
+        image = fetch(source, SkyCoord(184.7397, 47.3037, unit='deg'))
+        assert image.n_band == n_band
+        assert image.is_picture is (n_band == 3)
+
+    def test_unknown_hips(self, tmp_path):
+        image = fetch(HiPS('CDS/P/no-such-survey', cache=tmp_path / 'cache'))
+        assert image.flag == MorphologyFlag.NO_COVERAGE
