@@ -13,7 +13,14 @@ from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.sources.base import ImageSource
 
-__all__ = ['FIELDS', 'FRAME_RADII', 'USER_AGENT', 'CataloguedSource', 'choose_match']
+__all__ = [
+    'FIELDS',
+    'FRAME_RADII',
+    'USER_AGENT',
+    'CataloguedSource',
+    'check_status',
+    'choose_match',
+]
 
 # Columns of PhotoObjAll, and what their values are. An objid is beyond the
 # integers that readers of JSON keep.
@@ -297,14 +304,34 @@ def _with_row(target, row):
     return dataclasses.replace(target, radius=radius, meta=meta)
 
 
-def _parse(response):
-    """Rows of SkyServer's CSV; an exception where it is something else."""
-    text = response.text
+def check_status(response):
+    """
+    Raise an exception unless SkyServer answered with what was asked for.
+
+    Parameters
+    ----------
+    response : `requests.Response`
+        The answer. A page that does not exist (404) says nothing of the sky, so
+        it shall not be kept as an answer about it.
+
+    Examples
+    --------
+    >>> import requests
+    >>> from galmorph.sources._sdss_catalogue import check_status
+    >>> response = requests.Response()
+    >>> response.status_code = 200
+    >>> check_status(response)
+    """
     if response.status_code in (404, 410):
-        # It would mean that there is nothing on the sky.
         msg = f'SkyServer has no such page: {response.url}'
         raise RuntimeError(msg)
     response.raise_for_status()
+
+
+def _parse(response):
+    """Rows of SkyServer's CSV; an exception where it is something else."""
+    text = response.text
+    check_status(response)
     lines = [line for line in text.splitlines() if line.strip()]
     is_marked = bool(lines) and lines[0].startswith('#')
     lines = [line for line in lines if not line.startswith('#')]

@@ -191,7 +191,7 @@ RUN/CAMCOL/frame.html
         error = next(iter(missing.values()))
         if not found:
             raise error
-        msg = f'there are frames of {list(found)}, but not of {list(missing)}: {error}'
+        msg = f'there are frames of {sorted(found)}, not of {sorted(missing)}: {error}'
         raise ImageError(msg, flag=MorphologyFlag.BANDS_MISSING) from error
 
     def _frame(self, field, band):

@@ -6,7 +6,12 @@ from astropy.wcs import WCS
 
 from galmorph.exceptions import ImageError
 from galmorph.images import GalaxyImage, read_image
-from galmorph.sources._sdss_catalogue import FRAME_RADII, USER_AGENT, CataloguedSource
+from galmorph.sources._sdss_catalogue import (
+    FRAME_RADII,
+    USER_AGENT,
+    CataloguedSource,
+    check_status,
+)
 
 __all__ = ['SDSSPictures']
 
@@ -128,7 +133,7 @@ class SDSSPictures(CataloguedSource):
             headers={'User-Agent': USER_AGENT},
             timeout=self.timeout,
         )
-        response.raise_for_status()
+        check_status(response)
         if not response.content.startswith(_JPEG_START):
             text = ' '.join(response.content[:150].decode('latin-1').split())
             msg = f'something else came in place of the picture: {text}'

@@ -116,7 +116,7 @@ class TestPicture:
         self, archive, server, make_source, options, scale, n_pixel
     ):
         server.route('/dr17/SkyServerWS', lambda _: Reply(status=404))
-        make_source().fetch(archive.coords(), **options)
+        make_source(n_retries=0).fetch(archive.coords(), **options)
         (query,) = queries(server)
         assert float(query['scale']) == pytest.approx(scale, abs=1e-6)
         assert query['width'] == query['height'] == str(n_pixel)
@@ -144,6 +144,7 @@ class TestPicture:
 
 class TestFailure:
     passing = {  # noqa: RUF012
+        '404': Reply(status=404),
         '500': Reply(status=500),
         '503': Reply(status=503),
         'reset': Reply(fault='reset'),
@@ -181,13 +182,6 @@ class TestFailure:
         (error,) = make_source().fetch(archive.coords())
         assert error.flag == MorphologyFlag.UNREADABLE_IMAGE
         assert fetch(make_source(), archive.coords()).is_picture
-
-    def test_no_picture_is_kept(self, archive, server, make_source):
-        server.fail(Reply(status=404), times=1, where=is_picture)
-        for _ in range(2):
-            (error,) = make_source().fetch(archive.coords())
-            assert error.flag == MorphologyFlag.NO_COVERAGE
-        assert len(queries(server)) == 1
 
     def test_no_match(self, archive, server, make_source):
         coords = archive.coords()[:1].directional_offset_by(0 * u.deg, 1 * u.arcmin)
