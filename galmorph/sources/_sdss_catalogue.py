@@ -5,8 +5,9 @@ import csv
 import dataclasses
 import json
 
+import numpy as np
 from astropy import units as u
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import SkyCoord, angular_separation
 
 from galmorph import __version__
 from galmorph.exceptions import ImageError
@@ -179,12 +180,10 @@ class CataloguedSource(ImageSource):
             )
         except ImageError as error:
             return dict.fromkeys(keys, error)
-        objects = SkyCoord(
-            [row['ra'] for row in rows], [row['dec'] for row in rows], unit='deg'
-        )
         found = {}
-        for key, target in unknown.items():
-            distances = target.coord.separation(objects).to_value(u.arcsec)
+        for key, target, distances in zip(
+            keys, targets, _distances(targets, rows), strict=True
+        ):
             found[key] = self._matched(target, rows, distances)
             self.archive.keep(key, found[key])
         return found
@@ -292,6 +291,16 @@ def choose_match(rows, distances, radius):
         msg = f'galaxies {listed} match about equally well'
         raise ImageError(msg, flag=MorphologyFlag.AMBIGUOUS_MATCH)
     return {**row, 'distance': round(distance, 4)}
+
+
+def _distances(targets, rows):
+    """Arcseconds from each target to each object of the catalogue."""
+    here, there = (
+        np.radians([[at['ra'], at['dec']] for at in places]).reshape(-1, 2)
+        for places in (map(vars, targets), rows)
+    )
+    radians = angular_separation(*here.T[..., np.newaxis], *there.T)
+    return np.degrees(radians) * 3600
 
 
 def _with_row(target, row):
