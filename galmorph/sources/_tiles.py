@@ -125,9 +125,9 @@ class Field:
         self.scale = proj_plane_pixel_area(tile.wcs) ** 0.5
         ny, nx = tile.shape
         # The middle, and points along the edges: those of a large image bulge.
-        edge = np.linspace(-0.5, 1, 5)
-        x = np.concatenate([[(nx - 1) / 2], *[edge * nx] * 2, [-0.5] * 5, [nx] * 5])
-        y = np.concatenate([[(ny - 1) / 2], [-0.5] * 5, [ny] * 5, *[edge * ny] * 2])
+        along = np.linspace(0, 1, 5)
+        x = np.concatenate([[0.5], along, along, 0 * along, 0 * along + 1]) * nx - 0.5
+        y = np.concatenate([[0.5], 0 * along, 0 * along + 1, along, along]) * ny - 0.5
         vectors = unit_vectors(*_pixel_to_icrs(tile.wcs, x, y))
         self.centre = vectors[0]
         distances = np.linalg.norm(vectors[1:] - self.centre, axis=1)
@@ -285,8 +285,7 @@ def read_tiles(path, *, bands=None, hdu=None):
             if len(names) != len(planes) or known & set(names):
                 # The errors, the weights or the mask of the image before.
                 continue
-            # A copy, because that of the file holds the file open.
-            header, wcs = header.copy(), icrs_wcs(wcs)
+            wcs = icrs_wcs(wcs)
             tiles += [
                 Tile(path, number, plane, name, header, wcs, shape[-2:])
                 for plane, name in zip(planes, names, strict=True)
@@ -404,9 +403,18 @@ def read_section(tile, rows, columns, planes=None):
     if planes is not None:
         return np.array(planes[tile.hdu][where])
     with fits.open(tile.path) as hdulist:
-        return np.array(hdulist[tile.hdu].section[where])
+        image = hdulist[tile.hdu]
+        # A section is read row by row; the map of a file is faster, but has to
+        # be copied as a whole where pixels are scaled, or decompressed.
+        is_mapped = not isinstance(image, fits.CompImageHDU) and not any(
+            key in image.header for key in ('BSCALE', 'BZERO', 'BLANK')
+        )
+        return np.array(image.data[where] if is_mapped else image.section[where])
 
 
 def _pixel_to_icrs(wcs, x, y):
+    if wcs.wcs.radesys == 'ICRS' and wcs.wcs.lngtyp == 'RA':
+        world = wcs.all_pix2world(x, y, 0)
+        return world if wcs.wcs.lng == 0 else world[::-1]
     sky = wcs.pixel_to_world(x, y).icrs
     return sky.ra.deg, sky.dec.deg

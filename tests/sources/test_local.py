@@ -164,7 +164,9 @@ class TestFiles:
 
     @pytest.mark.parametrize('kind', [fits.ImageHDU, fits.CompImageHDU])
     def test_no_more_is_read_than_needed(self, tmp_path, monkeypatch, kind):
-        hdu = kind(make_pixels(), make_wcs().to_header())
+        # Unsigned, so that pixels are scaled.
+        pixels = make_pixels().astype('uint16')
+        hdu = kind(pixels, make_wcs().to_header())
         fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / 'a.fits')
 
         def fail(hdu):
@@ -307,6 +309,25 @@ class TestTiles:
             image = fetch(source, coord, size=12 * u.arcsec)
             assert image.meta['source'].endswith(f'{name}.fits')
             assert min(image.shape2d) >= 48
+
+    @pytest.mark.parametrize(
+        'ctype', [('RA---TAN', 'DEC--TAN'), ('GLON-TAN', 'GLAT-TAN')]
+    )
+    @pytest.mark.parametrize('swapped', [False, True])
+    def test_any_axes(self, tmp_path, ctype, swapped):
+        wcs = make_wcs()
+        order = slice(None, None, -1 if swapped else 1)
+        wcs.wcs.crval = (150.0, 2.0)[order]
+        wcs.wcs.ctype = ctype[order]
+        source = LocalImages(write(tmp_path / 'a.fits', wcs=wcs))
+        coord = wcs.pixel_to_world(320, 40).icrs
+        image = fetch(source, coord)
+        x, y = image.position
+        assert image.data[0][round(y), round(x)] == make_pixels()[40, 320]
+        (field,) = source._index()
+        assert field.radius == pytest.approx(
+            np.hypot(200.7, 150.7) * SCALE / 206265, rel=0.01
+        )
 
     def test_next_one_where_there_is_no_data(self, tmp_path):
         hollow = make_pixels(1)
