@@ -10,7 +10,7 @@ from galmorph.flags import MorphologyFlag
 from galmorph.preprocessing.photometry import estimate_background, flux_scale
 from galmorph.preprocessing.stretch import get_stretch
 
-__all__ = ['choose_bands', 'mix_bands']
+__all__ = ['choose_bands', 'mix_bands', 'red_to_blue']
 
 # Effective wavelengths in nanometres of bands without a number in their name.
 _WAVELENGTHS = {
@@ -93,18 +93,41 @@ def choose_bands(names, recipe, *, is_picture=False):
         return _nearest_band(short, wanted[0]), flags | MorphologyFlag.OTHER_INSTRUMENT
     if set(wanted) <= set(short):
         return np.eye(n_band)[[short.index(band) for band in wanted]], flags
-    # Red to blue; bands of unknown names are taken to come blue first.
-    wavelengths = [_wavelength(name) for name in short]
-    if None in wavelengths:
-        order = np.arange(n_band)[::-1]
-    else:
-        order = np.argsort(wavelengths, kind='stable')[::-1]
+    # Bands of unknown names are taken to come blue first.
+    order = red_to_blue(names)
+    order = np.arange(n_band)[::-1] if order is None else order
     edges = np.linspace(0, n_band - 1, n_channel)
     lower = np.floor(edges).astype(int)
     upper = np.ceil(edges).astype(int)
     sorted_bands = np.eye(n_band)[order]
     weights = (sorted_bands[lower] + sorted_bands[upper]) / 2
     return weights, flags | MorphologyFlag.OTHER_INSTRUMENT
+
+
+def red_to_blue(names):
+    """
+    Sort bands by their wavelengths, the longest first.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The bands.
+
+    Returns
+    -------
+    order : `~numpy.ndarray` of int or None
+        Their indices; `None` where a wavelength is not known.
+
+    Examples
+    --------
+    >>> from galmorph.preprocessing.colour import red_to_blue
+    >>> red_to_blue(['F814W', 'F125W', 'F160W'])
+    array([2, 1, 0])
+    """
+    wavelengths = [_wavelength(_short_name(name)) for name in names]
+    if None in wavelengths:
+        return None
+    return np.argsort(wavelengths, kind='stable')[::-1]
 
 
 def _nearest_band(short, wanted):

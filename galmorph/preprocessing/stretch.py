@@ -4,7 +4,13 @@
 import dataclasses
 import math
 
-__all__ = ['AsinhStretch', 'LuptonStretch', 'get_stretch', 'list_stretches']
+__all__ = [
+    'AsinhStretch',
+    'LuptonStretch',
+    'get_stretch',
+    'list_stretches',
+    'register_stretch',
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +47,7 @@ class LuptonStretch:
     limits = None
 
     @classmethod
-    def from_idlutils(cls, scales, nonlinearity):
+    def from_idlutils(cls, scales, nonlinearity, *, offset=0.0):
         """
         Translate the parameters of the SDSS code.
 
@@ -52,6 +58,8 @@ class LuptonStretch:
         nonlinearity : float
             ``nonlinearity`` of ``nw_arcsinh``, which acts on the sum of the
             three bands where Lupton's stretch takes the mean.
+        offset : float, optional
+            What is added to the scaled bands.
 
         Returns
         -------
@@ -59,7 +67,36 @@ class LuptonStretch:
             The same stretch.
         """
         softening = 10 * math.sinh(0.3 * nonlinearity)
-        return cls(tuple(scales), softening / (3 * nonlinearity), softening)
+        return cls(tuple(scales), softening / (3 * nonlinearity), softening, offset)
+
+    def to_idlutils(self):
+        """
+        Give the parameters of the SDSS code.
+
+        A common factor of scales, stretch and offset changes no picture. Here
+        it is the one by which a faint flux is multiplied by its scale, so that
+        two stretches make the same pictures if these numbers agree.
+
+        Returns
+        -------
+        scales : tuple of float
+            ``scales`` of idlutils' ``nw_scale_rgb``.
+        nonlinearity : float
+            ``nonlinearity`` of ``nw_arcsinh``.
+        offset : float
+            What is added to the scaled bands.
+
+        Examples
+        --------
+        >>> from galmorph.preprocessing.stretch import get_stretch
+        >>> scales, nonlinearity, offset = get_stretch('legacy').to_idlutils()
+        >>> [round(scale, 2) for scale in scales], round(nonlinearity, 2)
+        ([4.47, 6.71, 11.18], 1.49)
+        """
+        nonlinearity = math.asinh(0.1 * self.softening) / 0.3
+        factor = self.softening / self.stretch / (3 * nonlinearity)
+        scales = tuple(factor * scale for scale in self.scales)
+        return scales, nonlinearity, factor * self.offset
 
     def __call__(self, fluxes):
         """
@@ -164,6 +201,9 @@ _PRESETS = {
 }
 
 
+_registered = {}
+
+
 def list_stretches():
     """
     List the named stretches.
@@ -176,10 +216,49 @@ def list_stretches():
     Examples
     --------
     >>> from galmorph.preprocessing.stretch import list_stretches
-    >>> list_stretches()
-    ['asinh-image', 'hst', 'legacy', 'sdss', 'sdss-dr8']
+    >>> [name for name in list_stretches() if name.startswith('sdss')]
+    ['sdss', 'sdss-dr8']
     """
-    return sorted(_PRESETS)
+    return sorted({*_PRESETS, *_registered})
+
+
+def register_stretch(name, stretch):
+    """
+    Make a stretch of one's own available by name, in this process.
+
+    Recipes name their stretch, so that this is the way to let a classifier
+    show fluxes as some pictures do.
+
+    Parameters
+    ----------
+    name : str
+        The name. One that was registered before is replaced.
+    stretch : `LuptonStretch` or `AsinhStretch`
+        The stretch, such as that of
+        `~galmorph.preprocessing.stretch_fitting.fit_stretch`.
+
+    Raises
+    ------
+    ValueError
+        If it is the name of a stretch of the package.
+    TypeError
+        If it is no such stretch.
+
+    Examples
+    --------
+    >>> from galmorph import Recipe
+    >>> from galmorph.preprocessing.stretch import LuptonStretch, register_stretch
+    >>> register_stretch('mine', LuptonStretch((4, 5, 6), stretch=1.1, softening=9))
+    >>> Recipe(stretch='mine').stretch
+    'mine'
+    """
+    if name in _PRESETS:
+        msg = f'{name!r} is a stretch of the package; take another name'
+        raise ValueError(msg)
+    if not isinstance(stretch, (LuptonStretch, AsinhStretch)):
+        msg = f'stretch must be a LuptonStretch or an AsinhStretch, not {stretch!r}'
+        raise TypeError(msg)
+    _registered[name] = stretch
 
 
 def get_stretch(name):
@@ -208,7 +287,7 @@ def get_stretch(name):
     >>> get_stretch('sdss').scales
     (4.9, 5.7, 7.8)
     """
-    if name not in _PRESETS:
+    if name not in _PRESETS and name not in _registered:
         msg = f'there is no stretch {name!r}; choose from {list_stretches()}'
         raise ValueError(msg)
-    return _PRESETS[name]
+    return _PRESETS[name] if name in _PRESETS else _registered[name]
