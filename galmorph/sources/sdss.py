@@ -65,7 +65,7 @@ class SDSS(CataloguedSource):
     Parameters
     ----------
     data_release : int, optional
-        The data release: 17 is the last one with imaging reduced anew.
+        The data release, by default the last one of SDSS-IV.
     match_radius : `~astropy.units.Quantity`, optional
         How far from the target its galaxy may be, up to 3 arcmin.
     **options
