@@ -157,8 +157,12 @@ ROOMS = {
         outside=('astropy', 'numpy'),
         in_functions=('torch',),
         modules=(('cli.evaluate', ('yaml',)),),
-        modules_in_functions=(('cli.evaluate', ('matplotlib',)),),
+        modules_in_functions=(
+            ('cli.evaluate', ('matplotlib',)),
+            ('cli.fetch', ('PIL', 'tqdm')),
+        ),
     ),
+    '__main__': Room(galmorph=('cli',)),
     # the deep field, its galaxies and the sheet of the command `galmorph demo`
     'demo': Room(
         galmorph=EVERYTHING,

@@ -9,6 +9,7 @@ import time
 
 import galmorph
 from galmorph.cli.evaluate import add_evaluate
+from galmorph.cli.fetch import add_cache, add_fetch, add_source_options, create_source
 from galmorph.cli.train import add_finetune, add_train
 from galmorph.exceptions import GalmorphError
 
@@ -20,7 +21,8 @@ _PREDICT = """
 Classify galaxies. IMAGES are files, patterns or folders of FITS files and
 pictures, and give a table with their paths. A CATALOGUE is one table that
 astropy reads, and gives the same rows, annotated: it has a column of image
-paths, in the current folder or in its own, or positions, with --mosaic.
+paths, in the current folder or in its own, or positions, with --mosaic or
+--survey.
 
 A row that cannot be used is masked and flagged, and costs no other one.
 """
@@ -32,6 +34,7 @@ examples:
   galmorph predict catalogue.ecsv --image path --size petroR90_r \\
       --columns best --output annotated.ecsv
   galmorph predict catalogue.fits --mosaic mosaic.fits --output annotated.fits
+  galmorph predict catalogue.fits --survey sdss --output annotated.fits
 
 exit status:
   0  done        1  the work failed, or no galaxy could be classified
@@ -125,6 +128,8 @@ def _parser():
     )
     _add_predict(commands, [common, running])
     command = functools.partial(_command, commands)
+    add_fetch(command, [common])
+    add_cache(command, [common])
     add_evaluate(command, [common])
     add_train(command, [common])
     add_finetune(command, [common])
@@ -208,11 +213,13 @@ def _add_predict(commands, parents):
         ('--unit', 'UNIT', "unit of the pixels, 'nmgy'"),
         ('--image', 'COLUMN', "column of image paths (default: 'image', 'path', ...)"),
         ('--mosaic', 'FILE', 'FITS image that holds the galaxies of the catalogue'),
+        ('--survey', 'NAME', "fetch images: 'sdss', 'candels', 'auto', 'hips:ID'"),
         ('--format', 'FORMAT', 'read the input as a catalogue in this astropy format'),
     )  # fmt: skip
     for name, metavar, text in options:
         parser.add_argument(name, metavar=metavar, help=text)
     parser.set_defaults(columns='all')
+    add_source_options(parser)
     parser.add_argument(
         '--transforms',
         type=int,
@@ -282,6 +289,7 @@ def _predict(arguments):
         format=arguments.format,
         image=arguments.image,
         mosaic=arguments.mosaic,
+        survey=arguments.survey,
     )
     size = inputs.parse_size(arguments.size, table)
     columns = inputs.parse_names(arguments.columns)
@@ -295,6 +303,10 @@ def _predict(arguments):
     with outputs.as_request():
         zooms = inputs.parse_zooms(arguments.zooms, arguments.transforms)
     classifier = _classifier(arguments, n_transforms=arguments.transforms, zooms=zooms)
+    source = None
+    if arguments.survey is not None:
+        source = create_source(arguments, recipe=classifier.recipe)
+        _check_survey(source, options)
     # Whatever can be known to fail does so now: weights, device, columns, file.
     empty = classifier.classify([])
     with outputs.as_request():
@@ -302,7 +314,11 @@ def _predict(arguments):
     output.try_out(table, answers)
     start = time.monotonic()
     progress = {'progress_bar': not arguments.quiet}
-    if rows is None:
+    if source is not None:
+        predictions = classifier.classify_table(
+            table, survey=source, size=size, bands=options['bands'], **progress
+        )
+    elif rows is None:
         from galmorph.images import Mosaic
 
         mosaic = Mosaic(arguments.mosaic, **options)
@@ -320,6 +336,22 @@ def _predict(arguments):
             f'wrote {output.path}: {len(table)} rows, {len(annotated.colnames)} columns'
         )
     return 0 if predictions.is_predicted.any() or not len(table) else 1
+
+
+def _check_survey(source, options):
+    from astropy.coordinates import SkyCoord
+
+    from galmorph.cli.outputs import RequestError, as_request
+
+    for name in ('hdu', 'unit'):
+        if options[name] is not None:
+            msg = f'--{name} is for images of your own, not for those of a survey'
+            raise RequestError(msg)
+    # 'gri' are three.
+    if options['bands'] is not None and len(options['bands']) == 1:
+        options['bands'] = options['bands'][0]
+    with as_request():
+        source.targets(SkyCoord([], [], unit='deg'), bands=options['bands'])
 
 
 def _weights_list(_):

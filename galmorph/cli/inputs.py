@@ -28,7 +28,7 @@ _TABLES = (
 _COMPRESSED = ('.gz', '.bz2', '.fz', '.xz')
 
 
-def collect(inputs, *, format=None, image=None, mosaic=None):  # noqa: A002
+def collect(inputs, *, format=None, image=None, mosaic=None, survey=None):  # noqa: A002
     """
     Find out what was given, and read the catalogue if it is one.
 
@@ -44,13 +44,15 @@ def collect(inputs, *, format=None, image=None, mosaic=None):  # noqa: A002
         folder is taken to be in that of the catalogue.
     mosaic : str, optional
         The mosaic, if positions are asked for instead of paths.
+    survey : str, optional
+        The survey, likewise.
 
     Returns
     -------
     table : `~astropy.table.QTable`
         The catalogue, or the column ``path`` of images.
     images : list or None
-        One a row, `None` with a mosaic.
+        One a row, `None` with a mosaic or a survey.
 
     Raises
     ------
@@ -70,25 +72,31 @@ def collect(inputs, *, format=None, image=None, mosaic=None):  # noqa: A002
         msg = f'give images or one catalogue, not {len(inputs)} files with {catalogues}'
         raise RequestError(msg)
     if not catalogues:
-        if image is not None or mosaic is not None:
-            msg = f'--image and --mosaic need a catalogue, and {inputs[0]!r} is none'
+        if not (image is mosaic is survey is None):
+            msg = (
+                '--image, --mosaic and --survey need a catalogue, and '
+                f'{inputs[0]!r} is none'
+            )
             raise RequestError(msg)
         paths = [found for path in inputs for found in _expand(path)]
         return QTable({'path': np.array(paths, dtype='U')}), paths
     table = read_catalogue(inputs[0], format)
     try:
-        return table, _images(table, image, mosaic, Path(inputs[0]).parent)
+        return table, _images(table, image, mosaic, survey, Path(inputs[0]).parent)
     except ValueError as error:
         raise RequestError(str(error)) from error
 
 
-def _images(table, image, mosaic, folder):
+def _images(table, image, mosaic, survey, folder):
     from galmorph.inference.catalog import coordinates_of, iterate_table
 
+    if sum(given is not None for given in (image, mosaic, survey)) > 1:
+        msg = 'give one of --image, --mosaic and --survey, not both'
+        raise ValueError(msg)
+    if survey is not None:
+        coordinates_of(table)
+        return None
     if mosaic is not None:
-        if image is not None:
-            msg = 'give --image or --mosaic, not both'
-            raise ValueError(msg)
         if not Path(mosaic).is_file():
             msg = f'there is no file {mosaic!r} for --mosaic'
             raise ValueError(msg)
@@ -195,7 +203,7 @@ def read_catalogue(path, format=None):  # noqa: A002
         raise RequestError(msg) from error
 
 
-def parse_size(text, table):
+def parse_size(text, table, *, option='--size'):
     """
     Understand ``--size``: a column, or one value for all.
 
@@ -205,6 +213,8 @@ def parse_size(text, table):
         What was given.
     table : `~astropy.table.Table`
         The rows.
+    option : str, optional
+        The option, for messages.
 
     Returns
     -------
@@ -233,12 +243,12 @@ def parse_size(text, table):
             size = u.Quantity(text)
         except (TypeError, ValueError) as error:
             msg = (
-                f'--size {text!r} is neither a column, of {table.colnames}, nor a '
+                f'{option} {text!r} is neither a column, of {table.colnames}, nor a '
                 "value such as '3 arcsec' or '12 pix'"
             )
             raise RequestError(msg) from error
         if size.unit == u.dimensionless_unscaled:
-            msg = f"--size {text!r} needs a unit, such as '{text} arcsec'"
+            msg = f"{option} {text!r} needs a unit, such as '{text} arcsec'"
             raise RequestError(msg)
     try:
         return sizes_of(table, size)
