@@ -480,6 +480,6 @@ class TestArchive:
                 flags.add(error.flag)
         assert flags == {MorphologyFlag.ARCHIVE_ERROR}
         kept = {entry.key for entry in make().archive.cache.entries()}
-        assert 11 <= len(kept) < 40
+        assert 10 <= len(kept) < 40
         images = make(offline=True).fetch(coords)
         assert sum(isinstance(image, GalaxyImage) for image in images) == len(kept)
