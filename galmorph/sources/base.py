@@ -336,7 +336,7 @@ class ImageSource(abc.ABC):
         }
         pool = concurrent.futures.ThreadPoolExecutor(n, **options)
         planner = concurrent.futures.ThreadPoolExecutor(1, **options)
-        ahead = collections.deque()
+        ahead, running = collections.deque(), collections.deque()
         order = _along_the_sky(targets)
         chunks = (
             order[start : start + _CHUNK] for start in range(0, len(order), _CHUNK)
@@ -360,12 +360,17 @@ class ImageSource(abc.ABC):
                 planned = plan_next()
                 for row, target in rows:
                     if isinstance(target, Target):
-                        target = pool.submit(self._fetch_one, target).result
+                        running.append(pool.submit(self._fetch_one, target))
+                        target = running[-1].result
                     ahead.append((row, target))
                     if len(ahead) > window:
                         yield ahead.popleft()
+                    while running and running[0].done():
+                        running.popleft()
             while ahead:
                 yield ahead.popleft()
+            # Who takes them all before the first has come shall have them.
+            concurrent.futures.wait(running)
 
     def _bands(self, bands):
         if bands is None:
