@@ -36,6 +36,7 @@ extensions += [
     'mathml',
     'model_cards',
     'short_names',
+    'stand_in',
     'tree_table',
 ]
 exclude_patterns += ['_ext', 'api/*.inc', 'tutorials/*.ipynb']

@@ -116,13 +116,19 @@ def add_source_options(parser):
     >>> parser = argparse.ArgumentParser()
     >>> add_source_options(parser)
     >>> parser.parse_args(['--connections', '2', '--offline'])
-    Namespace(connections=2, retries=None, cache=None, offline=True)
+    Namespace(connections=2, retries=None, timeout=None, cache=None, offline=True)
     """
     parser.add_argument(
         '--connections', type=int, metavar='N', help='requests at a time'
     )
     parser.add_argument(
         '--retries', type=int, metavar='N', help='how often to try again'
+    )
+    parser.add_argument(
+        '--timeout',
+        type=float,
+        metavar='SECONDS',
+        help='how long to wait for an answer',
     )
     parser.add_argument('--cache', metavar='FOLDER', help='where to keep what comes')
     parser.add_argument(
@@ -156,7 +162,8 @@ def create_source(arguments, *, recipe=None):
     >>> from argparse import Namespace
     >>> from galmorph.cli.fetch import create_source
     >>> create_source(Namespace(
-    ...     survey='sdss', connections=2, retries=None, cache=None, offline=True))
+    ...     survey='sdss', connections=2, retries=None, timeout=None, cache=None,
+    ...     offline=True))
     <SDSS: ...>
     """
     from galmorph.inference.fetching import survey_order
@@ -165,6 +172,7 @@ def create_source(arguments, *, recipe=None):
     options = {
         'n_connections': arguments.connections,
         'n_retries': arguments.retries,
+        'timeout': arguments.timeout,
         'cache': arguments.cache,
     }
     options = {name: value for name, value in options.items() if value is not None}

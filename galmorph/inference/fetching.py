@@ -85,7 +85,7 @@ def _framed(source, target, fetch, recipe):
         growth = min(max(1.5 * side / have, 2.0), _MAX_GROWTH)
         size = growth * have * u.pix * image.pixel_scale
         target = dataclasses.replace(target, size=size)
-        (planned,) = source.plan([target])
+        (planned,) = source.plan_safely([target])
         if isinstance(planned, Exception):
             return image
         image = source.fetch_one(planned)

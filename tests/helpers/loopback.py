@@ -11,8 +11,6 @@ import threading
 import time
 import urllib.parse
 
-import pytest
-
 
 @dataclasses.dataclass
 class Reply:
@@ -49,8 +47,10 @@ class Loopback:
     a failure first.
     """
 
-    def __init__(self):
+    def __init__(self, wait=0.0):
         loopback = self
+        # Seconds before each answer, as of an archive far away.
+        self.wait = wait
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = 'HTTP/1.1'
@@ -124,6 +124,7 @@ class Loopback:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
         try:
+            time.sleep(self.wait)
             self._send(handler, self._reply(request))
         finally:
             with self._lock:
@@ -155,11 +156,3 @@ class Loopback:
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
         handler.wfile.write(reply.content)
-
-
-@pytest.fixture
-def loopback():
-    """Return a server that ends with the test."""
-    server = Loopback()
-    yield server
-    server.close()

@@ -4,7 +4,7 @@
 import pytest
 
 from galmorph.sources import registry
-from tests.helpers.loopback import loopback  # noqa: F401
+from tests.helpers.loopback import Loopback
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +13,11 @@ def _isolated(tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg_cache'))
     (tmp_path / 'xdg_cache').mkdir()
     monkeypatch.setattr(registry, '_registered', {})
+
+
+@pytest.fixture
+def loopback():
+    """Return a server that ends with the test."""
+    server = Loopback()
+    yield server
+    server.close()
