@@ -128,7 +128,7 @@ def _check_colours(recipe):
         bands = pixels_of(recipe, name).bands
         if colour != 'rgb' and len(bands) != 3:
             msg = (
-                f'the network turns colours into {colour!r}, which needs three bands, and '
+                f'the network turns colours into {colour!r}, which needs three bands; '
                 f'the task {name!r} has {list(bands)}; train it with another network'
             )
             raise RecipeError(msg)
