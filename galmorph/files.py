@@ -8,7 +8,7 @@ from pathlib import Path
 __all__ = ['write_atomically']
 
 
-def write_atomically(path, content):
+def write_atomically(path, content, *, sync=True):
     """
     Write bytes to a file that appears complete or not at all.
 
@@ -18,6 +18,9 @@ def write_atomically(path, content):
         The file.
     content : bytes
         What it shall hold.
+    sync : bool, optional
+        Whether to wait until it is on the disk: a power cut may else leave an
+        empty file, as no killed process does.
 
     Examples
     --------
@@ -34,8 +37,9 @@ def write_atomically(path, content):
     try:
         with part.open('xb') as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

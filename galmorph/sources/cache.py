@@ -180,7 +180,8 @@ class ImageCache:
         note.parent.mkdir(parents=True, exist_ok=True)
         path = note.with_name(f'{note.stem}{suffix}')
         before = self._read(note)
-        write_atomically(path, content)
+        # A file that a power cut has shortened is not of the length in its note.
+        write_atomically(path, content, sync=False)
         digest = hashlib.sha256(content).hexdigest()
         date = self._write(
             note, source, key, file=path.name, size=len(content), sha256=digest
@@ -290,7 +291,7 @@ class ImageCache:
     def _write(note, source, key, **content):
         date = dt.datetime.now(dt.UTC).isoformat(timespec='seconds')
         content = {'source': source, 'key': key, 'date': date, **content}
-        write_atomically(note, json.dumps(content).encode())
+        write_atomically(note, json.dumps(content).encode(), sync=False)
         return date
 
     @staticmethod
