@@ -21,7 +21,7 @@ NOTHING = ImageError('no field here', flag=MorphologyFlag.NO_COVERAGE)
 
 # The second writer stops in the middle of a file, for its killer.
 WRITER = """
-import os, pathlib, sys, time
+import pathlib, sys, time
 from galmorph.sources.cache import ImageCache
 
 def stop(stage):
@@ -31,7 +31,7 @@ def stop(stage):
 cache = ImageCache(sys.argv[1])
 cache.put('s', 'whole', b'12345678')
 if sys.argv[2] == 'in the file':
-    os.fsync = stop
+    pathlib.Path.replace = lambda *a: stop(a)
 else:
     cache._write = lambda *a, **k: stop(a)
 cache.put('s', 'half', b'12345678', suffix='.fits')
