@@ -533,8 +533,8 @@ progress_bar : optional
         >>> classifier = MorphologyClassifier(device='cpu')
         >>> table = classifier.predict_coordinates(
         ...     SkyCoord([211.03], [55.24], unit='deg'), SDSS(offline=True))
-        >>> table['morphology_reason'][0]
-        "... is not in the cache, and 'sdss' is not asked offline"
+        >>> print(table['morphology_reason'][0])
+        match 1 of DR17 ... is not in the cache, and 'sdss' is not asked offline
         """
         if not isinstance(coords, SkyCoord):
             msg = f'coords must be a SkyCoord, not {type(coords).__name__}'
