@@ -17,14 +17,14 @@ class Conf(_config.ConfigNamespace):
     --------
     >>> from galmorph import conf
     >>> conf.default_weights
-    'dieleman.gz2'
+    'compact.gz2'
     >>> with conf.set_temp('batch_size', 16):
     ...     conf.batch_size
     16
     """
 
     default_weights = _config.ConfigItem(
-        'dieleman.gz2',
+        'compact.gz2',
         'Name of the weights that MorphologyClassifier() loads.',
         module='galmorph',
     )

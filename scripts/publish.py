@@ -28,10 +28,11 @@ from galmorph.training.evaluation import evaluate
 ROOT = Path(importlib.import_module('galmorph').__file__).parent / 'weights'
 # A question is supported if enough training galaxies were asked it, with a path
 # probability above one half, and if its error on ``valid`` is at most this part
-# of that of the mean training vector.
+# of that of the mean training vector; beyond the binomial error, if that is known.
 MIN_GALAXIES = 300
 MAX_ERROR = 0.8
 N_TRANSFORMS = 8
+BRIEF = ('rmse17', 'rmse37', 'rmse', 'accuracy', 'macro_f1', 't_type_bias')
 
 
 def measure(card, source, split, n_transforms=1):
@@ -42,13 +43,21 @@ def measure(card, source, split, n_transforms=1):
     return evaluate(classifier, part.table, part.labels, split=split, size=part.sizes)
 
 
-def metrics_of(card, source, split):
+def metrics_of(card, source, split, supported):
     """The metrics of a card: one view, and in brief the mean of several."""
     metrics = measure(card, source, split).to_dict()
     several = measure(card, source, split, N_TRANSFORMS)
-    for name, score in several.scores.items():
-        if name in metrics:
-            metrics[f'{name}_{N_TRANSFORMS}_transforms'] = score.to_dict()
+    found = {name: several.scores[name] for name in BRIEF if name in several.scores}
+    if 'rmse17' not in found:
+        found |= {
+            f'{name}_rmse': score
+            for name, score in several.questions.items()
+            if name in supported and several.kind != 'classes'
+        }
+    metrics |= {
+        f'{name}_{N_TRANSFORMS}_transforms': score.to_dict()
+        for name, score in found.items()
+    }
     return metrics
 
 
@@ -66,6 +75,18 @@ def count_asked(schema, labels):
     return asked
 
 
+def count_training(recipe, sources, schema, task):
+    """The same, of all training galaxies whose own labels train the head."""
+    asked = dict.fromkeys(schema.names, 0)
+    for name, source in sources.items():
+        settings = recipe.tasks[name]
+        if settings.teacher is None and task in (name, settings.head_of):
+            rows = np.asarray(source.table['split']) == 'train'
+            for key, count in count_asked(schema, source[rows].labels).items():
+                asked[key] += count
+    return asked
+
+
 def choose_questions(schema, source, found, asked):
     """The questions that can be answered, by the rule above."""
     if found.kind == 'classes':
@@ -77,8 +98,11 @@ def choose_questions(schema, source, found, asked):
     baseline = evaluate(guess, None, valid.labels, schema=schema)
     supported = []
     for name, score in found.questions.items():
-        ratio = score.value / baseline.questions[name].value
-        is_supported = asked[name] >= MIN_GALAXIES and ratio <= MAX_ERROR
+        # What no answer can explain, because volunteers are few, is left out.
+        floor = found.extra.get(name, {}).get('floor', 0)
+        excess = max(score.value**2 - floor**2, 0)
+        ratio = np.sqrt(excess / (baseline.questions[name].value ** 2 - floor**2))
+        is_supported = bool(asked[name] >= MIN_GALAXIES and ratio <= MAX_ERROR)
         mark = '*' if is_supported else ' '
         print(f'{mark} {name:20} asked {asked[name]:5d}, error / mean {ratio:.2f}')
         supported += [name] * is_supported
@@ -100,13 +124,13 @@ def publish(run, data, task, entries, *, test):
         card, name=name, file=file.name, training=training, metrics={}, **entries
     )
     card.to_file(target)
-    source = read_tasks(recipe.only([task]), data)[task]
-    schema = load_schema(card.schema)
-    rows = np.asarray(source.table['split']) == 'train'
-    asked = count_asked(schema, source[rows].labels)
+    heads = [t for t, settings in recipe.tasks.items() if settings.teacher is None]
+    sources = read_tasks(recipe.only(heads), data)
+    source, schema = sources[task], load_schema(card.schema)
+    asked = count_training(recipe, sources, schema, task)
     found = measure(target, source, 'valid')
     supported = choose_questions(schema, source, found, asked)
-    metrics = metrics_of(target, source, 'test' if test else 'valid')
+    metrics = metrics_of(target, source, 'test' if test else 'valid', supported)
     print(name, f'{file.stat().st_size / 1e6:.1f} MB')
     print(yaml.safe_dump(metrics, sort_keys=False))
     if found.kind != 'classes':

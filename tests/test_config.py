@@ -12,7 +12,7 @@ from galmorph import conf
 
 class TestConf:
     def test_defaults(self):
-        assert conf.default_weights == 'dieleman.gz2'
+        assert conf.default_weights == 'compact.gz2'
         assert conf.device == 'auto'
         assert conf.precision == 'float32'
         assert conf.batch_size == 64

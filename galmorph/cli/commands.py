@@ -61,7 +61,7 @@ def main(argv=None):
     --------
     >>> from galmorph.cli import main
     >>> main(['weights', 'list'])  # doctest: +ELLIPSIS
-    * dieleman.gz2 ...
+      compact.efigi ...
     """
     arguments = _parser().parse_args(argv)
     try:

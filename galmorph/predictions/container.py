@@ -208,7 +208,7 @@ class MorphologyPredictions(Predictions):
         names = path_names(self.schema, chosen)
         return np.ma.array(names, mask=~self.is_predicted | (names == ''))
 
-    def map_to(self, name):
+    def map_to(self, name, *, strict=True):
         """
         Derive the answers of another tree.
 
@@ -218,6 +218,9 @@ class MorphologyPredictions(Predictions):
             The other tree, which says how its answers follow from those of
             this one, such as 'candels5' from 'gz_ceers'; see
             `~galmorph.schemas.map_answers`.
+        strict : bool, optional
+            Refuse to derive answers from questions that the weights do not
+            support. Without it, judge for yourself.
 
         Returns
         -------
@@ -229,7 +232,7 @@ class MorphologyPredictions(Predictions):
         `~galmorph.exceptions.SchemaError`
             If there is no such tree, or it does not follow from this one.
         ValueError
-            If the weights do not know a question that it needs.
+            If the weights do not support a question that it needs.
         """
         target = load_schema(name)
         path = map_answers(self._values, self.schema, target)
@@ -240,8 +243,11 @@ class MorphologyPredictions(Predictions):
         known = self._by_answer(self.supported)
         missing = [c for c, k in zip(self.schema.columns, known, strict=True)
                    if c in needed and not k]  # fmt: skip
-        if missing:
-            msg = f'{name!r} needs {missing}, which these weights do not support'
+        if missing and strict:
+            msg = (
+                f'{name!r} needs {missing}, which these weights do not support; '
+                'strict=False takes their answers all the same'
+            )
             raise ValueError(msg)
         return type(self)(
             target,

@@ -47,11 +47,11 @@ def make_galaxies():
 
 
 def classify_galaxies(classifier):
-    """Return the path probabilities for the made galaxies, a table."""
+    """Return the answers for the made galaxies, a table."""
     pictures, images = make_galaxies()
     path = [
-        classifier.classify(pictures).probabilities.data,
-        classifier.classify(images, bands='gri', unit='nmgy').probabilities.data,
+        classifier.classify(pictures).values.data,
+        classifier.classify(images, bands='gri', unit='nmgy').values.data,
     ]
     columns = np.concatenate(path).T.astype(np.float32).round(6)
     table = Table(list(columns), names=classifier.schema.columns)
