@@ -73,7 +73,7 @@ class TestConstruction:
     def test_defaults_are_those_of_the_settings(self):
         with conf.set_temp('device', 'cuda'), conf.set_temp('batch_size', 3):
             classifier = MorphologyClassifier()
-        assert classifier.weights == 'dieleman.gz2'
+        assert classifier.weights == conf.default_weights == 'compact.gz2'
         assert (classifier.device, classifier.batch_size) == ('cuda', 3)
         assert (classifier.precision, classifier.n_transforms) == ('float32', 1)
         assert classifier.n_workers >= 1

@@ -91,4 +91,4 @@ class TestRunDemo:
     def test_says_what_it_does(self, demo):
         said = ' '.join(demo[1])
         assert 'Hubble' in said
-        assert 'dieleman.gz2' in said
+        assert 'compact.gz2' in said

@@ -128,10 +128,27 @@ def score_row(name, score):
     return (f'``{name}``', f'{value:.4f}', interval, str(score.get('n', '')))
 
 
+def class_table(classes, matrix):
+    """Return precision, recall and F1 of classes, and what they are taken for."""
+    columns = ('precision', 'recall', 'f1')
+    names = [escape(name) for name in classes]
+    rows = [
+        (f'``{name}``', *(f'{scores[key]:.3f}' for key in columns), str(scores['n']))
+        for name, scores in classes.items()
+    ]
+    text = list_table(rows, header=('Class', 'Precision', 'Recall', 'F1', 'Galaxies'))
+    if matrix is None:
+        return text
+    rows = [(name, *map(str, row)) for name, row in zip(names, matrix, strict=True)]
+    table = list_table(rows, header=('True class', *names))
+    return f'{text}\n\nWhat the galaxies of each class are taken for:\n\n{table}'
+
+
 def accuracy_of(card):
     """Return the paragraphs and tables of the metrics."""
     metrics = dict(card.metrics)
     questions = metrics.pop('questions', {})
+    classes, matrix = metrics.pop('classes', {}), metrics.pop('confusion_matrix', None)
     facts = {
         key: value for key, value in metrics.items() if not isinstance(value, dict)
     }
@@ -146,6 +163,8 @@ def accuracy_of(card):
             rows = [score_row(name, score) for name, score in content.items()]
             columns = (label, 'Value', 'Interval', 'Galaxies')
             parts.append(list_table(rows, header=columns))
+    if classes:
+        parts.append(class_table(classes, matrix))
     return '\n\n'.join(parts) or 'The card states no metrics.'
 
 

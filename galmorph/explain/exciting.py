@@ -124,8 +124,8 @@ def find_exciting(
     >>> from galmorph.explain import find_exciting
     >>> stamps = np.random.default_rng(1).integers(0, 255, (3, 64, 64, 3), np.uint8)
     >>> found = find_exciting(
-    ...     MorphologyClassifier(device='cpu'), list(stamps), 'convs.1', maps=[5],
-    ...     n_galaxies=2)
+    ...     MorphologyClassifier('dieleman.gz2', 'cpu'), list(stamps), 'convs.1',
+    ...     maps=[5], n_galaxies=2)
     >>> found.rows.shape, bool(found.peaks[0, 0] >= found.peaks[0, 1])
     ((1, 2), True)
     """

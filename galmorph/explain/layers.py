@@ -60,7 +60,7 @@ def list_layers(classifier):
     --------
     >>> from galmorph import MorphologyClassifier
     >>> from galmorph.explain import list_layers
-    >>> print(list_layers(MorphologyClassifier(device='cpu'))[:2])
+    >>> print(list_layers(MorphologyClassifier('dieleman.gz2', 'cpu'))[:2])
      layer     kind    n_part n_map side
     ------- ---------- ------ ----- ----
     convs.0 ConvUntied     16    32   40
@@ -103,7 +103,7 @@ def first_filters(classifier):
     --------
     >>> from galmorph import MorphologyClassifier
     >>> from galmorph.explain import first_filters
-    >>> first_filters(MorphologyClassifier(device='cpu')).shape
+    >>> first_filters(MorphologyClassifier('dieleman.gz2', 'cpu')).shape
     (32, 3, 6, 6)
     """
     weight = run_empty(classifier.engine).first_weight
@@ -147,7 +147,8 @@ def feature_maps(classifier, image, layers=None, *, size=None):
     >>> from galmorph import MorphologyClassifier
     >>> from galmorph.explain import feature_maps
     >>> stamp = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
-    >>> found = feature_maps(MorphologyClassifier(device='cpu'), stamp, 'convs.0')
+    >>> classifier = MorphologyClassifier('dieleman.gz2', 'cpu')
+    >>> found = feature_maps(classifier, stamp, 'convs.0')
     >>> found.maps['convs.0'].shape, found.pictures.shape
     ((16, 32, 40, 40), (16, 3, 45, 45))
     """

@@ -23,16 +23,19 @@ class TestPage:
         assert f'``{card.sha256}``' in page
         assert model_cards.escape(card.licence) in page
         assert page.count('\n* ') >= len(card.limits) > 0
-        for question in load_schema(card.schema).questions:
-            assert f'``{question.name}``' in page
+        for entry in load_schema(card.schema).names:
+            assert f'``{entry}``' in page
 
     @pytest.mark.parametrize('name', list_weights())
     def test_states_every_score_with_its_count(self, model_cards, name):
         metrics = load_card(name).metrics
         text = model_cards.accuracy_of(load_card(name))
+        tables = [metrics.get(key, {}) for key in ('questions', 'classes')]
         scores = [value for value in metrics.values() if isinstance(value, dict)]
-        questions = metrics.get('questions', {})
-        assert text.count('* - ``') == len(scores) - bool(questions) + len(questions)
+        n_scores = len(scores) - sum(map(bool, tables)) + sum(map(len, tables))
+        assert text.count('* - ``') == n_scores
+        for row in metrics.get('confusion_matrix', ()):
+            assert '\n     - '.join(map(str, row)) in text
 
     def test_score_row(self, model_cards):
         score = {'rmse': 0.1, 'low': 0.09, 'high': 0.11, 'n': 12}
