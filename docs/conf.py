@@ -52,7 +52,9 @@ nitpicky = True
 nitpick_ignore = [
     # torch documents it as torch.nn.Module
     ('py:class', 'torch.nn.modules.module.Module'),
+    ('py:class', 'abc.ABC'),
     ('py:obj', 'PIL.Image.Image'),
+    ('py:obj', 'threading.Event'),
     ('py:obj', 'torch.export'),
     # Sphinx divides the hint at its comma
     ('py:class', 'tuple[float'),
@@ -61,6 +63,7 @@ nitpick_ignore = [
     ('py:class', 'lightning.pytorch.core.datamodule.LightningDataModule'),
     # bases that are not public
     ('py:class', 'galmorph.networks._tree.TreeHead'),
+    ('py:class', 'galmorph.sources._sdss_catalogue.CataloguedSource'),
     ('py:class', 'galmorph.training._records.Record'),
 ]
 default_role = 'py:obj'

@@ -137,7 +137,7 @@ class ImageCache:
 
         Returns
         -------
-        entry : `CacheEntry` or None
+        entry : `~galmorph.sources.cache.CacheEntry` or None
             `None` where it is unknown, incomplete or too old.
         """
         note = self._note(source, key)
@@ -173,7 +173,7 @@ class ImageCache:
 
         Returns
         -------
-        entry : `CacheEntry`
+        entry : `~galmorph.sources.cache.CacheEntry`
             The entry.
         """
         note = self._note(source, key)
@@ -203,7 +203,7 @@ class ImageCache:
 
         Returns
         -------
-        entry : `CacheEntry`
+        entry : `~galmorph.sources.cache.CacheEntry`
             The entry.
         """
         note = self._note(source, key)
@@ -235,7 +235,7 @@ class ImageCache:
 
         Returns
         -------
-        entries : list of `CacheEntry`
+        entries : list of `~galmorph.sources.cache.CacheEntry`
             The files and refusals.
         """
         found = (self._read(note) for note in self._notes(source))
@@ -247,7 +247,7 @@ class ImageCache:
 
         Returns
         -------
-        damaged : list of `CacheEntry`
+        damaged : list of `~galmorph.sources.cache.CacheEntry`
             What was deleted.
         """
         damaged = []

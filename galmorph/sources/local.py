@@ -72,7 +72,7 @@ class LocalImages(ImageSource):
 
     Notes
     -----
-    Without ``bands``, `fetch` takes all bands of the best tile. Bands on other
+    Without ``bands``, `~galmorph.sources.ImageSource.fetch` takes all bands of the best tile. Bands on other
     grids than this are not resampled: such a target is flagged
     ``BANDS_MISSING``. Where a tile has NaN or zeros at the target, the next one
     is taken.

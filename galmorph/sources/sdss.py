@@ -122,7 +122,7 @@ RUN/CAMCOL/frame.html
         Parameters
         ----------
         target : `~galmorph.sources.Target`
-            As `plan` returned it.
+            As `~galmorph.sources.ImageSource.plan` returned it.
 
         Returns
         -------

@@ -74,7 +74,7 @@ class SDSSPictures(CataloguedSource):
         Parameters
         ----------
         target : `~galmorph.sources.Target`
-            As `plan` returned it.
+            As `~galmorph.sources.ImageSource.plan` returned it.
 
         Returns
         -------
