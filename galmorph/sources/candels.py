@@ -127,8 +127,8 @@ class CANDELS(_Hubble):
     anywhere : bool, optional
         Let `covers` admit all positions. By default it admits those near the
         five fields of CANDELS, so that ``survey='auto'`` does not ask MAST
-        about the whole sky. Zcut has other deep fields too, which `~galmorph.sources.ImageSource.fetch` finds
-        in any case.
+        about the whole sky. Zcut has other deep fields too, which
+        `~galmorph.sources.ImageSource.fetch` finds in any case.
     **options
         As in `~galmorph.sources.ImageSource`.
 
