@@ -73,9 +73,9 @@ class LocalImages(ImageSource):
     Notes
     -----
     Without ``bands``, `~galmorph.sources.ImageSource.fetch` takes all bands of the
-    best tile. Bands on other grids than this are not resampled: such a target is flagged
-    ``BANDS_MISSING``. Where a tile has NaN or zeros at the target, the next one
-    is taken.
+    best tile. Bands on other grids than this are not resampled: such a target is
+    flagged ``BANDS_MISSING``. Where a tile has NaN or zeros at the target, the next
+    one is taken.
 
     Examples
     --------
