@@ -206,6 +206,8 @@ class CataloguedSource(ImageSource):
         from astroquery import cache_conf
         from astroquery.sdss import SDSSClass
 
+        from galmorph.sources._session import keep_settings
+
         # One for each request: its session is not made for several threads.
         sdss = SDSSClass()
         sdss.TIMEOUT = self.timeout
@@ -215,7 +217,7 @@ class CataloguedSource(ImageSource):
             unit='deg',
         )
         # Its list of columns would go into the cache of astroquery else.
-        with cache_conf.set_temp('cache_active', False):
+        with keep_settings(), cache_conf.set_temp('cache_active', False):
             # The parser of astroquery takes a page of HTML for a table without
             # rows, so that an archive in trouble would have no match.
             response = sdss.query_region_async(
