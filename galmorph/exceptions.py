@@ -6,6 +6,7 @@ import functools
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
+    'ChangedFileError',
     'GalmorphError',
     'GalmorphWarning',
     'ImageError',
@@ -43,6 +44,10 @@ class ImageError(GalmorphError, ValueError):
     def __reduce__(self):
         # errors reach the main process pickled when a worker raises them
         return functools.partial(type(self), flag=self.flag), self.args, self.__dict__
+
+
+class ChangedFileError(GalmorphError, OSError):
+    """A file that is gone, or no longer what it was as the work began."""
 
 
 class RecipeError(GalmorphError, ValueError):

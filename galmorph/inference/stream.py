@@ -1,57 +1,30 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The stream: rows are read, prepared and classified side by side, in order."""
 
-import collections
 import concurrent.futures
 import contextlib
 import logging
+import queue
+import threading
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
-from galmorph.exceptions import ImageError
+from galmorph.exceptions import ChangedFileError, ImageError
 from galmorph.flags import MorphologyFlag
 
-__all__ = ['classify']
+__all__ = ['Answers', 'Progress', 'classify', 'classify_chunks']
 
 logger = logging.getLogger(__name__)
 
 
-def classify(
-    rows, n_rows, engine, schema, *, transforms, reader=None, n_workers=2,
-    progress_bar=False,
-):  # fmt: skip
+class Answers(NamedTuple):
     """
-    Classify images, one after the other, in memory that does not grow.
-
-    Reading and preparing go on in threads while the network works on the
-    batch before. A row that cannot be used is flagged with its reason.
+    What a network answers about some galaxies.
 
     Parameters
     ----------
-    rows : iterable
-        Images, as ``reader`` takes them, or the
-        `~galmorph.exceptions.ImageError` that stands for one. They are asked
-        for only a few batches ahead.
-    n_rows : int
-        Their number.
-    engine : `~galmorph.inference.engine.Engine` or \
-`~galmorph.inference.ensemble.EnsembleEngine`
-        The engine.
-    schema : `~galmorph.schemas.DecisionTree` or \
-`~galmorph.schemas.AttributeSchema`
-        What the network answers.
-    transforms : `~numpy.ndarray`, shape (n_transform, 3, 3)
-        Affines of the frame over which answers are averaged.
-    reader : callable, optional
-        From a row to a `~galmorph.images.GalaxyImage`, which it is by default.
-    n_workers : int, optional
-        Threads that read and prepare, at least one.
-    progress_bar : bool, optional
-        Whether to show a bar with rate and remaining time.
-
-    Returns
-    -------
     values, std : `~numpy.ndarray`, shape (n_rows, n_answers)
         Mean and standard deviation of the answers: the latter over the
         transforms, with what the network itself is unsure of added in
@@ -62,6 +35,112 @@ def classify(
         Flags.
     reasons : list of str
         What went wrong in each row, or was mended.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph.inference.stream import Answers
+    >>> Answers.empty(2, 37).values.shape
+    (2, 37)
+    """
+
+    values: np.ndarray
+    std: np.ndarray | None
+    flags: np.ndarray
+    reasons: list
+
+    @classmethod
+    def empty(cls, n_rows, n_answers, *, has_std=False):
+        """
+        Make room for answers.
+
+        Parameters
+        ----------
+        n_rows, n_answers : int
+            How many.
+        has_std : bool, optional
+            Whether there will be standard deviations.
+
+        Returns
+        -------
+        answers : `Answers`
+            NaN, without flags.
+        """
+        values = np.full((n_rows, n_answers), np.nan, np.float32)
+        std = np.full_like(values, np.nan) if has_std else None
+        return cls(values, std, np.zeros(n_rows, np.int32), [''] * n_rows)
+
+
+class Progress:
+    """
+    A bar that tells rows, rate, remaining time and rows without an answer.
+
+    Parameters
+    ----------
+    n_rows : int
+        All rows.
+    shown : bool, optional
+        Whether to show it.
+    done : int, optional
+        Rows that were done before.
+
+    Examples
+    --------
+    >>> from galmorph.inference.stream import Progress
+    >>> with Progress(10) as progress:
+    ...     progress.update(4, n_failed=1)
+    """
+
+    def __init__(self, n_rows, *, shown=False, done=0):
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(total=n_rows, initial=done, unit=' galaxies', disable=not shown)
+        self._n_failed = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._bar.close()
+
+    def update(self, n_rows, *, n_failed=0):
+        """
+        Count rows.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows that are done.
+        n_failed : int, optional
+            Those of them without an answer.
+        """
+        self._n_failed += n_failed
+        if self._n_failed:
+            self._bar.set_postfix(unanswered=self._n_failed, refresh=False)
+        self._bar.update(n_rows)
+
+
+def classify(rows, n_rows, engine, schema, *, progress_bar=False, **options):
+    """
+    Classify images, one after the other, in memory that does not grow.
+
+    Parameters
+    ----------
+    rows : iterable
+        Images, as ``reader`` takes them, or the
+        `~galmorph.exceptions.ImageError` that stands for one. They are asked
+        for only a few batches ahead.
+    n_rows : int
+        Their number.
+    engine, schema, **options
+        As in `classify_chunks`.
+    progress_bar : bool, optional
+        Whether to show a bar with rate and remaining time.
+
+    Returns
+    -------
+    answers : `Answers`
+        A tuple of values, standard deviations, flags and reasons.
 
     Raises
     ------
@@ -82,25 +161,91 @@ def classify(
     >>> values.shape, std, flags.tolist(), reasons
     ((2, 37), None, [8192, 8192], ['', ''])
     """
+    with Progress(n_rows, shown=progress_bar) as progress:
+        (answers,) = classify_chunks(
+            [(rows, n_rows)], engine, schema, progress=progress, **options
+        )
+    return answers
+
+
+def classify_chunks(
+    chunks, engine, schema, *, transforms, reader=None, n_workers=2, progress=None
+):
+    """
+    Classify chunk after chunk of images.
+
+    Reading and preparing go on in threads while the network works on the
+    batch before, across the ends of chunks too. A row that cannot be used is
+    flagged with its reason. No batch holds rows of two chunks, so that the
+    answers of a chunk do not depend on the others, to the last digit.
+
+    Parameters
+    ----------
+    chunks : iterable of (iterable, int)
+        The rows of each chunk, and their number.
+    engine : `~galmorph.inference.engine.Engine` or \
+`~galmorph.inference.ensemble.EnsembleEngine`
+        The engine.
+    schema : `~galmorph.schemas.DecisionTree` or \
+`~galmorph.schemas.AttributeSchema`
+        What the network answers.
+    transforms : `~numpy.ndarray`, shape (n_transform, 3, 3)
+        Affines of the frame over which answers are averaged.
+    reader : callable, optional
+        From a row to a `~galmorph.images.GalaxyImage`, which it is by default.
+    n_workers : int, optional
+        Threads that read and prepare, at least one.
+    progress : `Progress`, optional
+        What counts the rows.
+
+    Yields
+    ------
+    answers : `Answers`
+        Those of each chunk, in order.
+
+    Raises
+    ------
+    ValueError
+        If ``n_workers`` is not positive.
+    `~galmorph.exceptions.ChangedFileError`
+        If a file is no longer what it was as the work began.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage, MorphologyClassifier
+    >>> from galmorph.inference.stream import classify_chunks
+    >>> classifier = MorphologyClassifier(device='cpu')
+    >>> pixels = np.random.default_rng(1).random((3, 64, 64))
+    >>> image = GalaxyImage(pixels, is_picture=True)
+    >>> chunks = [([image] * 2, 2), ([image], 1)]
+    >>> for answers in classify_chunks(
+    ...     chunks, classifier.engine, classifier.schema,
+    ...     transforms=np.eye(3)[np.newaxis]
+    ... ):
+    ...     print(answers.values.shape)
+    (2, 37)
+    (1, 37)
+    """
     if n_workers < 1:
         msg = f'n_workers must be at least 1, not {n_workers!r}'
         raise ValueError(msg)
-    n_transform = len(transforms)
-    values = np.full((n_rows, schema.n_answers), np.nan, np.float32)
-    n_member = len(getattr(engine, 'members', [engine]))
-    has_std = n_transform * n_member > 1 or engine.has_spread
-    std = np.full_like(values, np.nan) if has_std else None
-    flags = np.zeros(n_rows, np.int32)
-    reasons = [''] * n_rows
+    return _classify_chunks(
+        chunks, engine, schema, transforms, reader, n_workers, progress or Progress(0)
+    )
 
+
+def _classify_chunks(chunks, engine, schema, transforms, reader, n_workers, progress):
     def prepare_row(row):
         try:
-            if isinstance(row, ImageError):
+            if isinstance(row, (ImageError, _Start)):
                 return row
             image = row if reader is None else reader(row)
             return engine.prepare(image, transforms)
         except ImageError as error:
             return error
+        except ChangedFileError:
+            raise
         except Exception as error:
             # Whatever one image does, the others are to be classified. That
             # goes for MemoryError: a corrupt header may ask for terabytes.
@@ -108,39 +253,66 @@ def classify(
             message = f'{type(error).__name__}: {error}'
             return ImageError(message, flag=MorphologyFlag.INVALID_IMAGE)
 
-    def finish(batch):
+    def finish(answers, batch):
         indices = [index for index, _ in batch]
-        answers, spread = engine.run_with_spread([image for _, image in batch])
-        values[indices], deviation = _average(answers, spread, schema, transforms)
-        if std is not None:
-            std[indices] = deviation
-        bar.update(len(batch))
+        found, spread = engine.run_with_spread([image for _, image in batch])
+        answers.values[indices], deviation = _average(found, spread, schema, transforms)
+        if answers.std is not None:
+            answers.std[indices] = deviation
+        progress.update(len(batch))
 
+    def rows_of_all():
+        for rows, n_rows in chunks:
+            yield _Start(n_rows)
+            yield from rows
+
+    n_member = len(getattr(engine, 'members', [engine]))
+    has_std = len(transforms) * n_member > 1 or engine.has_spread
     window = 3 * engine.batch_size
-    batch = []
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(_progress(n_rows, shown=progress_bar))
-        stack.enter_context(warnings.catch_warnings())
-        # The filters are those of all threads: where one of them restores its
-        # own, it ends those that another has set. So these are set for all.
-        warnings.filterwarnings('ignore', module=r'photutils\.')
-        prepared = _in_order(rows, prepare_row, n_workers, window)
+        stack.enter_context(_quiet_threads())
+        prepared = _in_order(rows_of_all(), prepare_row, n_workers, window)
         stack.callback(prepared.close)
-        for index, image in enumerate(prepared):
-            flags[index] = image.flag if isinstance(image, ImageError) else image.flags
-            if isinstance(image, ImageError):
-                reasons[index] = str(image) or type(image).__name__
-                bar.update()
-            else:
-                batch.append((index, image))
-                if image.filled:
-                    reasons[index] = f'{image.filled:.2%} of the pixels were filled'
-            if len(batch) >= engine.batch_size:
-                finish(batch)
-                batch = []
-        if batch:
-            finish(batch)
-    return values, std, flags, reasons
+        for start in prepared:
+            n_rows = start.n_rows
+            answers = Answers.empty(n_rows, schema.n_answers, has_std=has_std)
+            batch = []
+            for index, image in zip(range(n_rows), prepared, strict=False):
+                is_error = isinstance(image, ImageError)
+                answers.flags[index] = image.flag if is_error else image.flags
+                if is_error:
+                    answers.reasons[index] = str(image) or type(image).__name__
+                    progress.update(1, n_failed=1)
+                else:
+                    batch.append((index, image))
+                    if image.filled:
+                        text = f'{image.filled:.2%} of the pixels were filled'
+                        answers.reasons[index] = text
+                if len(batch) >= engine.batch_size:
+                    finish(answers, batch)
+                    batch = []
+            if batch:
+                finish(answers, batch)
+            yield answers
+
+
+class _Start(NamedTuple):
+    """What stands before the rows of a chunk."""
+
+    n_rows: int
+
+
+@contextlib.contextmanager
+def _quiet_threads():
+    """
+    Let no warning of photutils through.
+
+    The filters are those of all threads: where one of them restores its own, it
+    ends those that another has set. So these are set for all.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', module=r'photutils\.')
+        yield
 
 
 def _average(answers, spread, schema, transforms):
@@ -157,22 +329,39 @@ def _average(answers, spread, schema, transforms):
 
 
 def _in_order(rows, function, n_workers, window):
-    """Map in threads, a limited number of rows ahead of the one that is asked."""
+    """
+    Map in threads, a limited number of rows ahead of the one that is asked.
+
+    The rows themselves are made in a thread too: cutting them out of a mosaic
+    is work that the network need not wait for.
+    """
     pool = concurrent.futures.ThreadPoolExecutor(n_workers)
-    pending = collections.deque()
+    pending, free = queue.SimpleQueue(), threading.Semaphore(window)
+    stopped = threading.Event()
+
+    def feed():
+        try:
+            iterator = iter(rows)
+            while free.acquire() and not stopped.is_set():
+                row = next(iterator, pending)
+                if row is pending:
+                    break
+                pending.put(pool.submit(function, row))
+            pending.put(None)
+        except BaseException as error:
+            failed = concurrent.futures.Future()
+            failed.set_exception(error)
+            pending.put(failed)
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
     try:
-        for row in rows:
-            pending.append(pool.submit(function, row))
-            if len(pending) >= window:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        while (future := pending.get()) is not None:
+            free.release()
+            yield future.result()
     finally:
         # After an error nobody waits for the images ahead of it.
+        stopped.set()
+        free.release()
+        feeder.join()
         pool.shutdown(cancel_futures=True)
-
-
-def _progress(n_rows, *, shown):
-    from tqdm.auto import tqdm
-
-    return tqdm(total=n_rows, unit=' galaxies', disable=not shown)
