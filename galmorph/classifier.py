@@ -14,8 +14,9 @@ from astropy.table import QTable, Table
 from galmorph.config import conf
 from galmorph.exceptions import ImageError, WeightsError
 from galmorph.flags import MorphologyFlag
-from galmorph.images import Mosaic, is_single_image
-from galmorph.inference import catalog, fetching
+from galmorph.images import is_single_image
+from galmorph.inference.catalog import sizes_of
+from galmorph.inference.feeds import make_feed, make_reader
 from galmorph.predictions import make_predictions
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
@@ -290,13 +291,13 @@ class MorphologyClassifier:
             raise TypeError(msg)
         is_single = is_single_image(images)
         rows = [images] if is_single else images
-        sizes = catalog.sizes_of(rows, size)
+        sizes = sizes_of(rows, size)
         if sizes is None:
             sizes = itertools.repeat(None)
         predictions = self._classify(
             zip(rows, sizes, strict=False),
             len(rows),
-            reader=_reader(hdu, bands, unit),
+            reader=make_reader(hdu, bands, unit),
             progress_bar=progress_bar,
         )
         if is_single and not predictions.is_predicted[0]:
@@ -444,45 +445,31 @@ progress_bar : optional
         if not isinstance(table, Table):
             msg = f'table must be an astropy Table, not {type(table).__name__}'
             raise TypeError(msg)
-        given = {'image': image, 'mosaic': mosaic, 'survey': survey}
-        given = [f'{name}=' for name, value in given.items() if value is not None]
-        if len(given) > 1:
-            msg = f'give {" or ".join(given)}, not both'
-            raise ValueError(msg)
-        if band is not None:
-            if bands is not None:
-                msg = 'give band= or bands=, not both'
-                raise ValueError(msg)
-            bands = (band,)
         if check is not None:
             check(self._no_predictions())
-        sizes = catalog.sizes_of(table, size)
-        if survey is not None:
-            coords = catalog.coordinates_of(table)
-            return self._classify_coordinates(
-                coords, survey, sizes=sizes, bands=bands, progress_bar=progress_bar
-            )
-        if mosaic is None:
-            image = catalog.image_column(table, image)
-            rows = catalog.iterate_table(table, image=image, sizes=sizes)
-            if unit is None:
-                unit = getattr(table[image], 'unit', None)
-            reader = _reader(hdu, bands, unit)
-        else:
-            coords = catalog.coordinates_of(table)
-            if not isinstance(mosaic, Mosaic):
-                mosaic = Mosaic(mosaic, hdu=hdu, bands=bands, unit=unit)
-            rows = catalog.iterate_mosaic(
-                mosaic,
-                coords,
-                self.recipe,
-                sizes=sizes,
-                chunk_size=conf.chunk_size,
-            )
-            reader = catalog.read_target
-        return self._classify(
-            rows, len(table), reader=reader, progress_bar=progress_bar
+        feed = make_feed(
+            table,
+            self.recipe,
+            image=image,
+            mosaic=mosaic,
+            survey=survey,
+            size=size,
+            hdu=hdu,
+            bands=bands,
+            band=band,
+            unit=unit,
         )
+        rows, order = feed.rows(table)
+        predictions = self._classify(
+            rows,
+            len(table),
+            reader=feed.reader,
+            progress_bar=progress_bar,
+            **feed.provenance,
+        )
+        if survey is not None:
+            self._surveys[feed.source.archive.name] = feed.source.bibtex
+        return predictions if order is None else predictions[np.argsort(order)]
 
     def predict_coordinates(
         self,
@@ -552,28 +539,6 @@ progress_bar : optional
             progress_bar=progress_bar,
         )
 
-    def _classify_coordinates(self, coords, survey, *, sizes, bands, progress_bar):
-        from galmorph.sources import AutoSource, create_source
-
-        if isinstance(survey, str) and survey == 'auto':
-            source = AutoSource(fetching.survey_order(self.recipe))
-        else:
-            source = create_source(survey)
-        if bands is None:
-            bands = fetching.wanted_bands(source, self.recipe)
-        targets = source.targets(coords, radius=sizes, bands=bands)
-        order = []
-        predictions = self._classify(
-            fetching.iterate_source(source, targets, self.recipe, order),
-            len(targets),
-            reader=catalog.read_target,
-            progress_bar=progress_bar,
-            survey=source.archive.name,
-            attribution=source.attribution,
-        )
-        self._surveys[source.archive.name] = source.bibtex
-        return predictions[np.argsort(order)]
-
     def _classify(self, rows, n_rows, *, reader, progress_bar, **provenance):
         from galmorph.inference.stream import classify
         from galmorph.inference.transforms import frame_transforms
@@ -634,10 +599,3 @@ def _recipe_of(card):
     except (TypeError, ValueError) as error:
         msg = f'the recipe of the weights {card.name!r}: {error}'
         raise WeightsError(msg) from error
-
-
-def _reader(hdu, bands, unit):
-    """A function from a row to an image; a bad unit is found out at once."""
-    if unit is not None:
-        unit = u.Unit(unit)
-    return functools.partial(catalog.read_row, hdu=hdu, bands=bands, unit=unit)

@@ -115,6 +115,8 @@ ROOMS = {
             'predictions',
             'preprocessing',
             'schemas',
+            'sources',
+            'tables',
             'weights',
         ),
         outside=('astropy', 'numpy', 'torch', 'tqdm'),

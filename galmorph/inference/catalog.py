@@ -16,6 +16,7 @@ from galmorph.images import GalaxyImage, Mosaic, read_image
 from galmorph.preprocessing.prepare import measure_image
 
 __all__ = [
+    'coordinate_columns',
     'coordinates_of',
     'image_column',
     'iterate_mosaic',
@@ -315,16 +316,48 @@ def coordinates_of(table):
     >>> print(coords.dec.deg)
     [ 1. nan]
     """
+    names = coordinate_columns(table)
+    if len(names) == 1:
+        return table[names[0]]
+    values = [_degrees(table[name], name) for name in names]
+    good = np.isfinite(values[0]) & (np.abs(values[1]) <= 90)
+    values = [np.where(good, value, np.nan) for value in values]
+    return SkyCoord(*values, unit=u.deg)
+
+
+def coordinate_columns(table):
+    """
+    Find the columns that hold the sky positions of a table.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        As in `coordinates_of`.
+
+    Returns
+    -------
+    names : list of str
+        One of coordinates, or those of right ascension and declination.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galmorph.inference.catalog import coordinate_columns
+    >>> coordinate_columns(Table({'id': [1], 'RA': [10.0], 'DEC': [1.0]}))
+    ['RA', 'DEC']
+    """
     for name in table.colnames:
         if isinstance(table[name], SkyCoord):
-            return table[name]
+            return [name]
     lower = {name.lower(): name for name in table.colnames[::-1]}
-    for ra, dec in _RA_DEC:
-        if ra in lower and dec in lower:
-            values = [_degrees(table[lower[name]], lower[name]) for name in (ra, dec)]
-            good = np.isfinite(values[0]) & (np.abs(values[1]) <= 90)
-            values = [np.where(good, value, np.nan) for value in values]
-            return SkyCoord(*values, unit=u.deg)
+    for pair in _RA_DEC:
+        if all(name in lower for name in pair):
+            return [lower[name] for name in pair]
     msg = (
         'the table has no positions: it needs a SkyCoord column, or columns ra and '
         f'dec; it has {table.colnames}'

@@ -94,7 +94,9 @@ class Progress:
     def __init__(self, n_rows, *, shown=False, done=0):
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(total=n_rows, initial=done, unit=' galaxies', disable=not shown)
+        self._bar = tqdm(
+            total=n_rows, initial=done, unit=' galaxies', disable=not shown
+        )
         self._n_failed = 0
 
     def __enter__(self):
@@ -230,18 +232,46 @@ def classify_chunks(
     if n_workers < 1:
         msg = f'n_workers must be at least 1, not {n_workers!r}'
         raise ValueError(msg)
-    return _classify_chunks(
-        chunks, engine, schema, transforms, reader, n_workers, progress or Progress(0)
-    )
+    work = _Work(engine, schema, transforms, reader, progress or Progress(0))
+    return _classify_chunks(chunks, work, n_workers)
 
 
-def _classify_chunks(chunks, engine, schema, transforms, reader, n_workers, progress):
-    def prepare_row(row):
+def _classify_chunks(chunks, work, n_workers):
+    def rows_of_all():
+        for rows, n_rows in chunks:
+            yield _Start(n_rows)
+            yield from rows
+
+    window = 3 * work.engine.batch_size
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet_threads())
+        prepared = _in_order(rows_of_all(), work.prepare, n_workers, window)
+        stack.callback(prepared.close)
+        for start in prepared:
+            yield work.finish_chunk(prepared, start.n_rows)
+
+
+class _Start(NamedTuple):
+    """What stands before the rows of a chunk."""
+
+    n_rows: int
+
+
+class _Work(NamedTuple):
+    """What is done with each row, each batch and each chunk."""
+
+    engine: object
+    schema: object
+    transforms: np.ndarray
+    reader: object
+    progress: Progress
+
+    def prepare(self, row):
         try:
             if isinstance(row, (ImageError, _Start)):
                 return row
-            image = row if reader is None else reader(row)
-            return engine.prepare(image, transforms)
+            image = row if self.reader is None else self.reader(row)
+            return self.engine.prepare(image, self.transforms)
         except ImageError as error:
             return error
         except ChangedFileError:
@@ -253,53 +283,37 @@ def _classify_chunks(chunks, engine, schema, transforms, reader, n_workers, prog
             message = f'{type(error).__name__}: {error}'
             return ImageError(message, flag=MorphologyFlag.INVALID_IMAGE)
 
-    def finish(answers, batch):
+    def finish_chunk(self, prepared, n_rows):
+        n_member = len(getattr(self.engine, 'members', [self.engine]))
+        has_std = len(self.transforms) * n_member > 1 or self.engine.has_spread
+        answers = Answers.empty(n_rows, self.schema.n_answers, has_std=has_std)
+        batch = []
+        for index, image in zip(range(n_rows), prepared, strict=False):
+            is_error = isinstance(image, ImageError)
+            answers.flags[index] = image.flag if is_error else image.flags
+            if is_error:
+                answers.reasons[index] = str(image) or type(image).__name__
+                self.progress.update(1, n_failed=1)
+            else:
+                batch.append((index, image))
+                if image.filled:
+                    text = f'{image.filled:.2%} of the pixels were filled'
+                    answers.reasons[index] = text
+            if len(batch) >= self.engine.batch_size:
+                self.finish_batch(answers, batch)
+                batch = []
+        if batch:
+            self.finish_batch(answers, batch)
+        return answers
+
+    def finish_batch(self, answers, batch):
         indices = [index for index, _ in batch]
-        found, spread = engine.run_with_spread([image for _, image in batch])
-        answers.values[indices], deviation = _average(found, spread, schema, transforms)
+        found, spread = self.engine.run_with_spread([image for _, image in batch])
+        averages = _average(found, spread, self.schema, self.transforms)
+        answers.values[indices], deviation = averages
         if answers.std is not None:
             answers.std[indices] = deviation
-        progress.update(len(batch))
-
-    def rows_of_all():
-        for rows, n_rows in chunks:
-            yield _Start(n_rows)
-            yield from rows
-
-    n_member = len(getattr(engine, 'members', [engine]))
-    has_std = len(transforms) * n_member > 1 or engine.has_spread
-    window = 3 * engine.batch_size
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_quiet_threads())
-        prepared = _in_order(rows_of_all(), prepare_row, n_workers, window)
-        stack.callback(prepared.close)
-        for start in prepared:
-            n_rows = start.n_rows
-            answers = Answers.empty(n_rows, schema.n_answers, has_std=has_std)
-            batch = []
-            for index, image in zip(range(n_rows), prepared, strict=False):
-                is_error = isinstance(image, ImageError)
-                answers.flags[index] = image.flag if is_error else image.flags
-                if is_error:
-                    answers.reasons[index] = str(image) or type(image).__name__
-                    progress.update(1, n_failed=1)
-                else:
-                    batch.append((index, image))
-                    if image.filled:
-                        text = f'{image.filled:.2%} of the pixels were filled'
-                        answers.reasons[index] = text
-                if len(batch) >= engine.batch_size:
-                    finish(answers, batch)
-                    batch = []
-            if batch:
-                finish(answers, batch)
-            yield answers
-
-
-class _Start(NamedTuple):
-    """What stands before the rows of a chunk."""
-
-    n_rows: int
+        self.progress.update(len(batch))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,320 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Where the images of a table come from: a column, a mosaic or a survey."""
+
+import functools
+
+from astropy import units as u
+
+from galmorph.config import conf
+from galmorph.images import Mosaic
+from galmorph.inference import catalog, fetching
+
+__all__ = ['ColumnFeed', 'MosaicFeed', 'SurveyFeed', 'make_feed', 'make_reader']
+
+
+def make_feed(
+    template,
+    recipe,
+    *,
+    image=None,
+    mosaic=None,
+    survey=None,
+    size=None,
+    hdu=None,
+    bands=None,
+    band=None,
+    unit=None,
+):
+    """
+    Find out where the images of a table come from.
+
+    Parameters
+    ----------
+    template : `~astropy.table.Table`
+        The table, or one like it without rows.
+    recipe : `~galmorph.preprocessing.recipe.Recipe`
+        What the weights saw.
+    image, mosaic, survey, size, hdu, bands, band, unit : optional
+        As in `~galmorph.MorphologyClassifier.predict_table`.
+
+    Returns
+    -------
+    feed : `ColumnFeed`, `MosaicFeed` or `SurveyFeed`
+        What gives the images of such tables.
+
+    Raises
+    ------
+    ValueError
+        If arguments contradict each other, or the table lacks a column.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galmorph import Recipe
+    >>> from galmorph.inference.feeds import make_feed
+    >>> make_feed(Table({'id': [1], 'path': ['a.fits']}), Recipe()).names
+    ['path']
+    """
+    given = {'image': image, 'mosaic': mosaic, 'survey': survey}
+    given = [f'{name}=' for name, value in given.items() if value is not None]
+    if len(given) > 1:
+        msg = f'give {" or ".join(given)}, not both'
+        raise ValueError(msg)
+    if band is not None:
+        if bands is not None:
+            msg = 'give band= or bands=, not both'
+            raise ValueError(msg)
+        bands = (band,)
+    if survey is not None:
+        return SurveyFeed(template, recipe, survey, size=size, bands=bands)
+    options = {'size': size, 'hdu': hdu, 'bands': bands, 'unit': unit}
+    if mosaic is not None:
+        return MosaicFeed(template, recipe, mosaic, **options)
+    return ColumnFeed(template, image, **options)
+
+
+def make_reader(hdu, bands, unit):
+    """
+    Make a function from a row to an image; a bad unit is found out at once.
+
+    Parameters
+    ----------
+    hdu, bands, unit : optional
+        As in `~galmorph.images.read_image`.
+
+    Returns
+    -------
+    reader : callable
+        `~galmorph.inference.catalog.read_row` with these options.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph.inference.feeds import make_reader
+    >>> make_reader(None, ('r',), 'nmgy')((np.eye(20), None))
+    <GalaxyImage 20 x 20 pixels, bands r, nmgy>
+    """
+    if unit is not None:
+        unit = u.Unit(unit)
+    return functools.partial(catalog.read_row, hdu=hdu, bands=bands, unit=unit)
+
+
+class ColumnFeed:
+    """
+    Images that a column names or holds.
+
+    Parameters
+    ----------
+    template : `~astropy.table.Table`
+        The table, or one like it without rows.
+    image : str, optional
+        The column.
+    size, hdu, bands, unit : optional
+        As in `~galmorph.MorphologyClassifier.predict_table`.
+
+    Attributes
+    ----------
+    names : list of str
+        The columns that it needs.
+    reader : callable
+        From a row to a `~galmorph.images.GalaxyImage`.
+    provenance : dict
+        What it tells about where images come from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galmorph.inference.feeds import ColumnFeed
+    >>> table = Table({'image': np.ones((2, 30, 30))})
+    >>> feed = ColumnFeed(table)
+    >>> rows, order = feed.rows(table)
+    >>> [feed.reader(row).shape2d for row in rows]
+    [(30, 30), (30, 30)]
+    """
+
+    def __init__(
+        self, template, image=None, *, size=None, hdu=None, bands=None, unit=None
+    ):
+        self.image = catalog.image_column(template, image)
+        if unit is None:
+            unit = getattr(template[self.image], 'unit', None)
+        self.size = size
+        self.names = _names([self.image], size)
+        self.reader = make_reader(hdu, bands, unit)
+        self.provenance = {}
+
+    def rows(self, table):
+        """
+        Go through the images of a table.
+
+        Parameters
+        ----------
+        table : `~astropy.table.Table`
+            With the columns ``names``.
+
+        Returns
+        -------
+        rows : iterator
+            Arguments of ``reader``.
+        order : list or None
+            To which the index of each row is appended as it comes; `None`
+            where they come in order.
+        """
+        sizes = catalog.sizes_of(table, self.size)
+        return catalog.iterate_table(table, image=self.image, sizes=sizes), None
+
+
+class MosaicFeed:
+    """
+    Images that are cut out of a mosaic.
+
+    Parameters
+    ----------
+    template : `~astropy.table.Table`
+        The table, or one like it without rows.
+    recipe : `~galmorph.preprocessing.recipe.Recipe`
+        What the weights saw.
+    mosaic, size, hdu, bands, unit : optional
+        As in `~galmorph.MorphologyClassifier.predict_table`.
+
+    Attributes
+    ----------
+    mosaic : `~galmorph.images.Mosaic`
+        The mosaic.
+    names, reader, provenance
+        As of `ColumnFeed`.
+
+    Examples
+    --------
+    See `~galmorph.inference.catalog.iterate_mosaic`.
+    """
+
+    reader = staticmethod(catalog.read_target)
+
+    def __init__(
+        self, template, recipe, mosaic, *, size=None, hdu=None, bands=None, unit=None
+    ):
+        self.recipe, self.size = recipe, size
+        self.names = _names(catalog.coordinate_columns(template), size)
+        if not isinstance(mosaic, Mosaic):
+            mosaic = Mosaic(mosaic, hdu=hdu, bands=bands, unit=unit)
+        self.mosaic = mosaic
+        self.provenance = {}
+
+    def rows(self, table):
+        """
+        Cut the images of a table.
+
+        Parameters
+        ----------
+        table : `~astropy.table.Table`
+            With the columns ``names``.
+
+        Returns
+        -------
+        rows, order
+            As of `ColumnFeed.rows`.
+        """
+        coords = catalog.coordinates_of(table)
+        return self.rows_at(coords, catalog.sizes_of(table, self.size)), None
+
+    def rows_at(self, coords, sizes):
+        """
+        Cut the images of targets.
+
+        Parameters
+        ----------
+        coords : `~astropy.coordinates.SkyCoord`, shape (n,)
+            The targets.
+        sizes : `~astropy.units.Quantity`, shape (n,), or None
+            Their sizes.
+
+        Returns
+        -------
+        rows : iterator
+            Arguments of ``reader``.
+        """
+        return catalog.iterate_mosaic(
+            self.mosaic, coords, self.recipe, sizes=sizes, chunk_size=conf.chunk_size
+        )
+
+
+class SurveyFeed:
+    """
+    Images that are fetched from a survey.
+
+    Parameters
+    ----------
+    template : `~astropy.table.Table`
+        The table, or one like it without rows.
+    recipe : `~galmorph.preprocessing.recipe.Recipe`
+        What the weights saw.
+    survey, size, bands : optional
+        As in `~galmorph.MorphologyClassifier.predict_table`.
+
+    Attributes
+    ----------
+    source : `~galmorph.sources.ImageSource`
+        The survey.
+    names, reader, provenance
+        As of `ColumnFeed`.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galmorph import Recipe
+    >>> from galmorph.inference.feeds import SurveyFeed
+    >>> table = Table({'RA': [211.03], 'DEC': [55.24]})
+    >>> SurveyFeed(table, Recipe(), 'sdss').names
+    ['RA', 'DEC']
+    """
+
+    reader = staticmethod(catalog.read_target)
+
+    def __init__(self, template, recipe, survey, *, size=None, bands=None):
+        from galmorph.sources import AutoSource, create_source
+
+        self.names = _names(catalog.coordinate_columns(template), size)
+        self.recipe, self.size = recipe, size
+        if isinstance(survey, str) and survey == 'auto':
+            self.source = AutoSource(fetching.survey_order(recipe))
+        else:
+            self.source = create_source(survey)
+        self.bands = bands
+        if bands is None:
+            self.bands = fetching.wanted_bands(self.source, recipe)
+
+    @property
+    def provenance(self):
+        """Which survey it was, and to whom thanks are due."""
+        return {
+            'survey': self.source.archive.name,
+            'attribution': self.source.attribution,
+        }
+
+    def rows(self, table):
+        """
+        Fetch the images of a table.
+
+        Parameters
+        ----------
+        table : `~astropy.table.Table`
+            With the columns ``names``.
+
+        Returns
+        -------
+        rows, order
+            As of `ColumnFeed.rows`: targets that share a file follow one
+            another.
+        """
+        coords = catalog.coordinates_of(table)
+        sizes = catalog.sizes_of(table, self.size)
+        targets = self.source.targets(coords, radius=sizes, bands=self.bands)
+        order = []
+        rows = fetching.iterate_source(self.source, targets, self.recipe, order)
+        return rows, order
+
+
+def _names(names, size):
+    return [*names, size] if isinstance(size, str) else list(names)
