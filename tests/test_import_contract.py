@@ -64,6 +64,11 @@ ROOMS = {
         # pictures only; a FITS user never loads it
         in_functions=('PIL',),
     ),
+    'tables': Room(
+        galmorph=('exceptions', 'files'),
+        outside=('astropy', 'numpy'),
+        in_functions=('pyarrow',),
+    ),
     'sources': Room(
         galmorph=(*GROUND, 'images'),
         outside=('astropy', 'astroquery', 'numpy'),

@@ -1,0 +1,355 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Plain columns for columns of any kind, and back.
+
+`~astropy.table.serialize` splits a `~astropy.coordinates.SkyCoord` or a
+`~astropy.time.Time` into columns of numbers. What is added here is that all
+chunks of a table are split in the same way, whatever is masked in them.
+"""
+
+import contextlib
+import copy
+
+import numpy as np
+from astropy.io.misc import yaml
+from astropy.table import Column, MaskedColumn, QTable, Table
+from astropy.table.serialize import (
+    SerializedColumn,
+    # what the readers of astropy call; there is no public name for it
+    _construct_mixins_from_columns,
+    represent_mixins_as_columns,
+)
+from astropy.utils.masked import Masked
+
+__all__ = ['Layout', 'add_masks', 'from_plain', 'is_masked', 'linked_names']
+
+SERIALIZED = '__serialized_columns__'
+_MASKED_ARRAY = 'astropy.utils.masked.core.MaskedNDArray'
+_MASKED_COLUMN = 'astropy.table.column.MaskedColumn'
+
+
+def is_masked(column):
+    """
+    Tell whether a column is of a kind that has a mask, used or not.
+
+    Parameters
+    ----------
+    column : column
+        A column of a `~astropy.table.QTable`.
+
+    Returns
+    -------
+    masked : bool
+        Whether it is.
+
+    Examples
+    --------
+    >>> from astropy.table import Column, MaskedColumn
+    >>> from galmorph.tables.columns import is_masked
+    >>> is_masked(Column([1, 2])), is_masked(MaskedColumn([1, 2]))
+    (False, True)
+    """
+    if isinstance(column, (MaskedColumn, Masked)):
+        return True
+    return bool(getattr(column, 'masked', False))
+
+
+def linked_names(node):
+    """
+    Find the plain columns that a column was split into.
+
+    Parameters
+    ----------
+    node : dict
+        Entry of ``__serialized_columns__`` in the meta of a table that
+        `~astropy.table.serialize.represent_mixins_as_columns` returns.
+
+    Returns
+    -------
+    names : list of str
+        Their names.
+
+    Examples
+    --------
+    >>> from galmorph.tables.columns import linked_names
+    >>> linked_names({'ra': {'value': {'name': 'c.ra'}}, 'dec': {'name': 'c.dec'}})
+    ['c.ra', 'c.dec']
+    """
+    if isinstance(node.get('name'), str):
+        return [node['name']]
+    inner = (value for value in node.values() if isinstance(value, dict))
+    return [name for value in inner for name in linked_names(value)]
+
+
+class Layout:
+    """
+    How the columns of a table are split, and a chunk of it in the same way.
+
+    Parameters
+    ----------
+    template : `~astropy.table.QTable`
+        The table without its rows.
+
+    Attributes
+    ----------
+    columns : dict
+        For each plain column, one of no rows: a
+        `~astropy.table.MaskedColumn` where the chunks may have masked cells.
+    serialized : dict
+        How to put them together, as ``__serialized_columns__`` of astropy.
+    meta : dict
+        The meta of the template.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropy.coordinates import SkyCoord
+    >>> from astropy.table import QTable
+    >>> from galmorph.tables.columns import Layout
+    >>> table = QTable({'c': SkyCoord([1, 2] * u.deg, [3, 4] * u.deg)})
+    >>> layout = Layout(table[:0])
+    >>> for column in layout.split(table):
+    ...     print(column.name, column.tolist())
+    c.ra [1.0, 2.0]
+    c.dec [3.0, 4.0]
+    """
+
+    def __init__(self, template):
+        template = QTable(template[:0], copy=False)
+        columns, self.serialized = _split(template)
+        self.colnames = template.colnames
+        self.meta = {
+            key: value for key, value in template.meta.items() if key != SERIALIZED
+        }
+        self.columns = {}
+        for name, owner, column in columns:
+            kind = MaskedColumn if is_masked(template[owner]) else Column
+            self.columns[name] = kind(column)
+        self._how = _described(self.serialized)
+
+    def split(self, table):
+        """
+        Split a chunk.
+
+        Parameters
+        ----------
+        table : `~astropy.table.Table`
+            Rows, with the columns of the template in any order.
+
+        Returns
+        -------
+        columns : list of `~astropy.table.Column`
+            In the order and of the dtypes of the template; strings and objects
+            as they are.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing or unknown, of another kind, unit or shape,
+            of a dtype that would lose something, or has masked cells where the
+            template has none.
+        """
+        for name in self.colnames:
+            if name not in table.colnames:
+                msg = f'column {name!r} is missing'
+                raise ValueError(msg)
+        for name in table.colnames:
+            if name not in self.colnames:
+                msg = f'column {name!r} is not one of {self.colnames}'
+                raise ValueError(msg)
+        chunk = QTable(meta={})
+        for name in self.colnames:
+            chunk[name] = table[name]
+        columns, serialized = _split(chunk)
+        how = _described(serialized)
+        for name in self.colnames:
+            if how.get(name) != self._how.get(name):
+                msg = (
+                    f'column {name!r} is of another kind, frame or unit than '
+                    f'before: {how.get(name)} instead of {self._how.get(name)}'
+                )
+                raise ValueError(msg)
+        return [
+            _fitted(column, self.columns[name], owner)
+            for name, owner, column in columns
+        ]
+
+    def to_table(self):
+        """
+        Return the plain columns as a table of no rows.
+
+        Returns
+        -------
+        table : `~astropy.table.Table`
+            With ``serialized`` in its meta, as the writers of astropy have it.
+        """
+        meta = copy.deepcopy(self.meta)
+        if self.serialized:
+            meta[SERIALIZED] = self.serialized
+        return Table(list(self.columns.values()), meta=meta, copy=False)
+
+
+def _split(table):
+    """Plain columns as (name, name in the table, column), and how they belong."""
+    split = represent_mixins_as_columns(table)
+    found = split.meta.get(SERIALIZED, {}) if split is not table else {}
+    serialized = {}
+    owners = {}
+    for name, node in found.items():
+        names = linked_names(node)
+        owners.update(dict.fromkeys(names, name))
+        if node.get('__class__') != _MASKED_COLUMN:
+            serialized[name] = _without_masks(node)
+    columns = []
+    for column in split.itercols():
+        name = column.info.name
+        columns.append((name, owners.get(name, name), column))
+    return columns, serialized
+
+
+def _without_masks(node):
+    """Drop the layer that says that an array is masked: some chunks lack it."""
+    if node.get('__class__') == _MASKED_ARRAY and 'data' in node:
+        node = node['data']
+    return type(node)(
+        {
+            key: _without_masks(value) if isinstance(value, dict) else value
+            for key, value in node.items()
+        }
+    )
+
+
+def _described(serialized):
+    """How each column is put together, as text that can be compared."""
+    return {name: yaml.dump(node).strip() for name, node in serialized.items()}
+
+
+def _fitted(column, like, owner):
+    """The column with the dtype of another one, where nothing is lost by that."""
+    if column.unit != like.unit:
+        msg = f'column {owner!r} is in {column.unit}, not in {like.unit}'
+        raise ValueError(msg)
+    if column.shape[1:] != like.shape[1:]:
+        msg = (
+            f'column {owner!r} has cells of shape {column.shape[1:]}, '
+            f'not {like.shape[1:]}'
+        )
+        raise ValueError(msg)
+    if isinstance(column, MaskedColumn) and not isinstance(like, MaskedColumn):
+        if np.any(column.mask):
+            msg = f'column {owner!r} has masked cells, which the template has not'
+            raise ValueError(msg)
+        column = Column(column.data.data, name=column.name)
+    same_kind = column.dtype.kind == like.dtype.kind
+    if same_kind and like.dtype.kind in 'USO':
+        return column
+    if not np.can_cast(column.dtype, like.dtype, 'safe'):
+        msg = f'column {owner!r} is of dtype {column.dtype}, not {like.dtype}'
+        raise ValueError(msg)
+    return column.astype(like.dtype, copy=False)
+
+
+def add_masks(serialized, masked):
+    """
+    Say which plain columns are masked, and where their mask is.
+
+    Parameters
+    ----------
+    serialized : dict
+        How plain columns belong together.
+    masked : dict
+        For each plain column that is masked, whether its mask is a column beside
+        it: that of ``x`` is ``x.mask``. Else it is in the column itself.
+
+    Returns
+    -------
+    serialized : dict
+        A copy that says so.
+
+    Examples
+    --------
+    >>> from galmorph.tables.columns import add_masks, linked_names
+    >>> linked_names(add_masks({}, {'n': True})['n'])
+    ['n', 'n.mask']
+    """
+
+    def link(name, kind):
+        node = {'data': SerializedColumn({'name': name}), '__class__': kind}
+        if masked[name]:
+            node['mask'] = SerializedColumn({'name': f'{name}.mask'})
+        return SerializedColumn(node)
+
+    def walk(node):
+        if isinstance(node.get('name'), str):
+            name = node['name']
+            return link(name, _MASKED_ARRAY) if name in masked else node
+        return type(node)(
+            {
+                key: walk(value) if isinstance(value, dict) else value
+                for key, value in node.items()
+            }
+        )
+
+    marked = {name: walk(node) for name, node in serialized.items()}
+    inner = {name for node in serialized.values() for name in linked_names(node)}
+    for name in masked:
+        if name not in inner:
+            marked[name] = dict(link(name, _MASKED_COLUMN))
+    return marked
+
+
+def from_plain(columns, serialized, meta):
+    """
+    Put plain columns together to a table.
+
+    Parameters
+    ----------
+    columns : list of `~astropy.table.Column`
+        The columns.
+    serialized : dict
+        How they belong together.
+    meta : dict
+        Meta of the table.
+
+    Returns
+    -------
+    table : `~astropy.table.QTable`
+        The table. Where a plain column has a mask, so has what it is a part of.
+
+    Examples
+    --------
+    >>> from astropy.table import Column
+    >>> from galmorph.tables.columns import from_plain
+    >>> node = {'value': {'name': 'q'}, 'unit': 'm'}
+    >>> from_plain([Column([1, 2], name='n')], {}, {'a': 1})['n'].tolist()
+    [1, 2]
+    """
+    meta = copy.deepcopy(meta)
+    if not serialized:
+        return QTable(Table(columns, meta=meta, copy=False), copy=False)
+    meta[SERIALIZED] = copy.deepcopy(serialized)
+    parts = {name for node in serialized.values() for name in linked_names(node)}
+    spare = any(isinstance(c, MaskedColumn) and c.name in parts for c in columns)
+    if spare:
+        # A Time has a mask only where a cell of it is masked: one is put behind.
+        columns = [_with_masked_cell(column) for column in columns]
+    table = QTable(
+        _construct_mixins_from_columns(Table(columns, meta=meta, copy=False)),
+        copy=False,
+    )
+    return table[:-1] if spare else table
+
+
+def _with_masked_cell(column):
+    cell = column[:1]
+    if not len(column):
+        cell = type(column)(np.zeros((1, *column.shape[1:]), column.dtype))
+    data = np.ma.concatenate if isinstance(column, MaskedColumn) else np.concatenate
+    longer = type(column)(data([column.data, cell.data]))
+    if isinstance(column, MaskedColumn):
+        longer.mask[-1] = True
+    for attribute in ('name', 'unit', 'format', 'description'):
+        with contextlib.suppress(ValueError):
+            setattr(longer, attribute, getattr(column, attribute))
+    longer.meta = column.meta
+    return longer

@@ -1,0 +1,434 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tables in Parquet, by pieces."""
+
+import base64
+import contextlib
+import io
+import json
+
+import numpy as np
+from astropy.table import Column, MaskedColumn
+from astropy.table.meta import get_header_from_yaml, get_yaml_from_table
+
+from galmorph.tables.arrow import from_arrow, n_leaves, to_arrow, type_of
+from galmorph.tables.columns import SERIALIZED, add_masks, from_plain, linked_names
+
+__all__ = ['ParquetReader', 'ParquetWriter']
+
+_VOTABLE = b'IVOA.VOTable-Parquet.content'
+_BATCH_ROWS = 65_536
+
+
+class ParquetReader:
+    """
+    A Parquet file of which any rows can be read.
+
+    Memory holds the rows that are asked for and one batch, whatever the size
+    of the row groups. Rows that follow those read before cost no second
+    look at a row group.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    masked : sequence of str, optional
+        Columns that are masked even where no value is null.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of rows.
+    colnames : list of str
+        Names of the columns.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or is not Parquet.
+    ImportError
+        If pyarrow is missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from astropy.table import Table
+    >>> from galmorph.tables.parquet import ParquetReader
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / 'a.parquet'
+    ...     Table({'a': [1, 2, 3]}).write(path)
+    ...     with ParquetReader(path) as reader:
+    ...         print(reader.n_rows, reader.read(1, 3)['a'].tolist())
+    3 [2, 3]
+    """
+
+    def __init__(self, path, masked=()):
+        parquet = _pyarrow_parquet()
+        self.path = path
+        self._cursor = None
+        with self._named():
+            self._file = parquet.ParquetFile(
+                path, memory_map=False, buffer_size=2**20, pre_buffer=False
+            )
+        self._schema = self._file.schema_arrow
+        self.n_rows = self._file.metadata.num_rows
+        header = _parse_header(self._schema.metadata or {})
+        self._attributes, self._lengths, self._meta, self._serialized = header
+        owners = {
+            part: name
+            for name, node in self._serialized.items()
+            for part in linked_names(node)
+        }
+        self._parts = {}
+        for name in self._schema.names:
+            self._parts.setdefault(owners.get(name, name), []).append(name)
+        self.colnames = list(self._parts)
+        self._masked = set(masked)
+        self._unmasked = _with_mask_beside(self._serialized)
+        self._counted = set()
+
+    @contextlib.contextmanager
+    def _named(self):
+        """Errors that name the file."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except FileNotFoundError:
+            msg = f'there is no file {self.path}'
+            raise FileNotFoundError(msg) from None
+        except (pa.ArrowException, OSError) as error:
+            msg = f'{self.path} cannot be read as Parquet: {error}'
+            raise OSError(msg) from error
+
+    def read(self, start, stop, names=None):
+        """
+        Read rows.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first row, and the one behind the last.
+        names : sequence of str, optional
+            The columns, by default all.
+
+        Returns
+        -------
+        table : `~astropy.table.QTable`
+            The rows.
+        """
+        names = self.colnames if names is None else list(names)
+        parts = [part for name in names for part in self._parts[name]]
+        with self._named():
+            self._count_nulls(parts)
+            rows = self._take(start, stop, parts)
+        columns = [self._column(part, rows.column(part)) for part in parts]
+        serialized = {
+            name: node for name, node in self._serialized.items() if name in names
+        }
+        return from_plain(columns, serialized, self._meta)[names]
+
+    def close(self):
+        """Close the file."""
+        self._cursor = None
+        self._file.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def _take(self, start, stop, parts):
+        import pyarrow as pa
+
+        stop = max(start, min(stop, self.n_rows))
+        if start == stop or not parts:
+            fields = [self._schema.field(part) for part in parts]
+            return pa.schema(fields).empty_table()
+        cursor = self._cursor
+        if cursor is None or not cursor.leads_to(start, parts):
+            cursor = self._cursor = _Cursor(self._file, start, stop, parts)
+        return cursor.take(start, stop)
+
+    def _count_nulls(self, parts):
+        """Find out which of the plain columns have nulls anywhere in the file."""
+        position = 0
+        for field in self._schema:
+            leaves = range(position, position + n_leaves(field.type))
+            position = leaves.stop
+            if field.name not in parts or field.name in self._counted:
+                continue
+            self._counted.add(field.name)
+            if field.nullable and self._has_null(field.name, leaves):
+                self._masked.add(field.name)
+
+    def _has_null(self, name, leaves):
+        metadata = self._file.metadata
+        for i in range(metadata.num_row_groups):
+            group = metadata.row_group(i)
+            for leaf in leaves:
+                statistics = group.column(leaf).statistics
+                if statistics is None or not statistics.has_null_count:
+                    return self._finds_null(name)
+                if statistics.null_count:
+                    # those of a list of any length are within its cells
+                    return len(leaves) == 1 or self._finds_null(name)
+        return False
+
+    def _finds_null(self, name):
+        for batch in self._file.iter_batches(_BATCH_ROWS, columns=[name]):
+            if from_arrow(batch.column(name))[1] is not None:
+                return True
+        return False
+
+    def _column(self, name, array):
+        attributes = self._attributes.get(name, {})
+        values, mask = from_arrow(array, attributes.get('shape'))
+        length = self._lengths.get(name)
+        if length and values.dtype.kind in 'US':
+            values = values.astype(f'{values.dtype.kind}{length}', copy=False)
+        if name in self._masked and name not in self._unmasked:
+            mask = False if mask is None else mask
+            column = MaskedColumn(values, name=name, mask=mask, copy=False)
+        else:
+            column = Column(values, name=name, copy=False)
+        for attribute in ('unit', 'format', 'description', 'meta'):
+            if attribute in attributes:
+                setattr(column, attribute, attributes[attribute])
+        return column
+
+
+class _Cursor:
+    """Rows of a Parquet file one after the other, batch by batch."""
+
+    def __init__(self, file, start, stop, parts):
+        self.parts = parts
+        n_rows = [
+            file.metadata.row_group(i).num_rows
+            for i in range(file.metadata.num_row_groups)
+        ]
+        self._ends = np.cumsum(n_rows)
+        first = int(np.searchsorted(self._ends, start, side='right'))
+        self._position = int(self._ends[first]) - n_rows[first]
+        self._batches = file.iter_batches(
+            min(max(stop - start, 1024), _BATCH_ROWS),
+            row_groups=range(first, len(n_rows)),
+            columns=parts,
+        )
+        self._batch = None
+
+    def leads_to(self, start, parts):
+        """Tell whether the row comes, and no row group could be left out."""
+        groups = np.searchsorted(self._ends, [self._position, start], side='right')
+        return (
+            parts == self.parts
+            and start >= self._position
+            and groups[1] <= groups[0] + 1
+        )
+
+    def take(self, start, stop):
+        import pyarrow as pa
+
+        taken = []
+        while self._position < stop:
+            if self._batch is None:
+                self._batch = next(self._batches).select(self.parts)
+            first = max(start - self._position, 0)
+            last = min(stop - self._position, len(self._batch))
+            if first < last:
+                taken.append(self._batch.slice(first, last - first))
+            rest = self._batch.slice(last) if last < len(self._batch) else None
+            self._position += last
+            self._batch = rest
+        return pa.Table.from_batches(taken)
+
+
+def _parse_header(metadata):
+    """
+    Read what a file says about its columns.
+
+    Attributes of the plain columns, lengths of strings, meta of the table, and
+    how plain columns belong together.
+    """
+    lengths = {}
+    for key, value in metadata.items():
+        if key.startswith(b'table::len::'):
+            lengths[key.removeprefix(b'table::len::').decode()] = int(value)
+    if b'table_meta_yaml' in metadata:
+        lines = metadata[b'table_meta_yaml'].decode().split('\n')
+        header = get_header_from_yaml(lines)
+        attributes = {column['name']: column for column in header['datatype']}
+        for column in attributes.values():
+            subtype = column.get('subtype', '')
+            shape = json.loads(subtype[subtype.index('[') :]) if '[' in subtype else []
+            if None not in shape:
+                column['shape'] = tuple(shape)
+        meta = dict(header.get('meta', {}))
+        return attributes, lengths, meta, meta.pop(SERIALIZED, {})
+    if _VOTABLE in metadata:
+        from astropy.io import votable
+
+        table = votable.parse_single_table(io.BytesIO(metadata[_VOTABLE])).to_table()
+        attributes = {
+            column.name: {
+                attribute: getattr(column, attribute)
+                for attribute in ('unit', 'format', 'description', 'meta')
+                if getattr(column, attribute)
+            }
+            for column in table.itercols()
+        }
+        return attributes, lengths, dict(table.meta), {}
+    return {}, lengths, {}, {}
+
+
+def _with_mask_beside(node):
+    """Names of the plain columns whose mask is a column of its own."""
+    links = [value for value in node.values() if isinstance(value, dict)]
+    found = {name for link in links for name in _with_mask_beside(link)}
+    if isinstance(node.get('data'), dict) and isinstance(node.get('mask'), dict):
+        found.update(linked_names(node['data']))
+    return found
+
+
+class ParquetWriter:
+    """
+    A Parquet file that is written by pieces, as astropy writes it.
+
+    Parameters
+    ----------
+    file : file object
+        Open to write bytes.
+    layout : `~galmorph.tables.columns.Layout`
+        The columns.
+    plain : bool, optional
+        Whether to mark masked values by null alone. By default there is a
+        column of the mask beside each, since astropy reads no nulls; strings
+        and floats are null besides, for those who do.
+
+    Examples
+    --------
+    >>> import io
+    >>> from astropy.table import QTable
+    >>> from galmorph.tables.columns import Layout
+    >>> from galmorph.tables.parquet import ParquetWriter
+    >>> table = QTable({'a': [1, 2, 3]})
+    >>> file = io.BytesIO()
+    >>> writer = ParquetWriter(file, Layout(table))
+    >>> writer.write(Layout(table).split(table))
+    >>> writer.finish()
+    >>> QTable.read(file, format='parquet')['a'].tolist()
+    [1, 2, 3]
+    """
+
+    def __init__(self, file, layout, *, plain=False):
+        _pyarrow_parquet()
+        self._target = file
+        self._layout = layout
+        self._plain = plain
+        self._masked = [
+            name
+            for name, column in layout.columns.items()
+            if isinstance(column, MaskedColumn) and not plain
+        ]
+        self._writer = None
+        self._lengths = {}
+        for name, column in layout.columns.items():
+            if column.dtype.kind in 'US':
+                size = (
+                    column.dtype.itemsize // np.dtype(f'{column.dtype.kind}1').itemsize
+                )
+                self._lengths[name] = max(size, 1)
+
+    def write(self, columns):
+        """
+        Add rows.
+
+        Parameters
+        ----------
+        columns : list of `~astropy.table.Column`
+            As `~galmorph.tables.columns.Layout.split` returns them.
+        """
+        import pyarrow as pa
+
+        if not len(columns[0]):
+            return
+        if self._writer is None:
+            self._open(columns)
+        arrays = []
+        for column in columns:
+            kind = self._schema.field(column.name).type
+            with_nulls = self._plain or column.dtype.kind in 'fUS'
+            try:
+                arrays.append(to_arrow(column, kind, with_nulls=with_nulls))
+            except pa.ArrowException as error:
+                msg = f'column {column.name!r} is not of type {kind}: {error}'
+                raise ValueError(msg) from error
+            if column.dtype.kind in 'US':
+                unit = np.dtype(f'{column.dtype.kind}1').itemsize
+                length = max(self._lengths[column.name], column.dtype.itemsize // unit)
+                self._lengths[column.name] = length
+            if column.name in self._masked:
+                mask = np.broadcast_to(getattr(column, 'mask', False), column.shape)
+                beside = Column(mask)
+                arrays.append(to_arrow(beside, type_of(beside), with_nulls=False))
+        batch = pa.Table.from_arrays(arrays, schema=self._schema)
+        self._writer.write_table(batch, row_group_size=len(batch))
+
+    def finish(self):
+        """Write the end of the file."""
+        if self._writer is None:
+            self._open(list(self._layout.columns.values()))
+        # How long the strings are is known only now. Readers take the metadata
+        # from the copy of the schema that Arrow keeps in the file.
+        metadata = dict(self._schema.metadata)
+        for name, length in self._lengths.items():
+            metadata[f'table::len::{name}'.encode()] = str(length).encode()
+        schema = self._schema.with_metadata(metadata).serialize().to_pybytes()
+        self._writer.add_key_value_metadata(
+            {
+                **metadata,
+                b'ARROW:schema': base64.b64encode(schema),
+            }
+        )
+        self._writer.close()
+
+    def _open(self, columns):
+        import pyarrow as pa
+
+        fields = []
+        described = self._layout.to_table()
+        for column in columns:
+            try:
+                kind = type_of(column)
+            except (pa.ArrowException, NotImplementedError) as error:
+                msg = f'column {column.name!r} cannot be kept in Parquet: {error}'
+                raise ValueError(msg) from error
+            fields.append((column.name, kind))
+            if column.name in self._masked:
+                mask = Column(np.zeros((0, *column.shape[1:]), bool))
+                mask.name = f'{column.name}.mask'
+                fields.append((mask.name, type_of(mask)))
+                described.add_column(
+                    mask, index=described.colnames.index(column.name) + 1
+                )
+        serialized = add_masks(
+            self._layout.serialized, dict.fromkeys(self._masked, True)
+        )
+        if serialized:
+            described.meta[SERIALIZED] = serialized
+        text = '\n'.join(get_yaml_from_table(described))
+        self._schema = pa.schema(fields, metadata={'table_meta_yaml': text})
+        self._writer = _pyarrow_parquet().ParquetWriter(self._target, self._schema)
+
+
+def _pyarrow_parquet():
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        msg = (
+            'Parquet needs pyarrow: install astro-galmorph[parquet], or use FITS '
+            '(.fits)'
+        )
+        raise ImportError(msg) from error
+    return parquet
