@@ -1,16 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 import pytest
-from astropy.table import QTable, vstack
+from astropy.table import QTable
 
-from galmorph.tables import TableWriter, open_tables
-from tests.helpers.tables import assert_same, make_table
-
-
-def chunks_of(path, chunk_size, **kwargs):
-    with open_tables(path, **kwargs) as stream:
-        chunks = [chunk for _, chunk in stream.iterate(chunk_size)]
-        assert stream.n_rows == sum(len(chunk) for chunk in chunks)
-    return vstack(chunks, metadata_conflicts='silent')
+from galmorph.tables import TableWriter
+from tests.helpers.columns import assert_same, chunks_of, make_table
 
 
 @pytest.mark.parametrize('chunk_size', [1, 7, 20, 100])
