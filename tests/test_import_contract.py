@@ -61,8 +61,8 @@ ROOMS = {
     'images': Room(
         galmorph=GROUND,
         outside=('astropy', 'numpy'),
-        # pictures only; a FITS user never loads it
-        in_functions=('PIL',),
+        # pictures and URLs only; others never load them
+        in_functions=('PIL', 'fsspec'),
     ),
     'tables': Room(
         galmorph=('exceptions', 'files'),

@@ -1,18 +1,27 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The celestial WCS of an image: taken, read from a header, moved, compared."""
 
+import functools
 import re
 
 import numpy as np
+from astropy.coordinates import FK5, ICRS, CartesianRepresentation
 from astropy.io import fits
+from astropy.time import Time
 from astropy.wcs import WCS, WCSSUB_CELESTIAL
-from astropy.wcs.utils import pixel_to_pixel
+from astropy.wcs.utils import pixel_to_pixel, wcs_to_celestial_frame
 from astropy.wcs.wcsapi import HighLevelWCSWrapper
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 
-__all__ = ['celestial_wcs', 'grid_offset', 'shift_wcs', 'wcs_from_header']
+__all__ = [
+    'celestial_wcs',
+    'grid_offset',
+    'icrs_wcs',
+    'shift_wcs',
+    'wcs_from_header',
+]
 
 # A header of a drizzled mosaic has thousands of cards, and `WCS` formats each
 # of them several times (0.2 s for CANDELS). These are the ones that matter.
@@ -23,6 +32,9 @@ _WCS_KEYWORD = re.compile(
 )
 _SIP_KEYWORD = re.compile(r'[AB]P?_(ORDER|DMAX|\d_\d)')
 _TABLE_KEYWORDS = ('CPDIS1', 'CPDIS2', 'D2IMDIS1', 'D2IMDIS2')
+
+# The zenithal projections, which stay what they are under a rotation of the sky.
+_ZENITHAL = ('TAN', 'SIN', 'ARC', 'STG', 'ZEA')
 
 
 def celestial_wcs(wcs):
@@ -252,3 +264,84 @@ def grid_offset(first, second, shape):
         return np.inf
     offset = np.max(np.hypot(other_x - x, other_y - y))
     return float(offset) if np.isfinite(offset) else np.inf
+
+
+def icrs_wcs(wcs):
+    """
+    Give a WCS in ICRS that says the same as one in FK5.
+
+    FITS takes an image with ``EQUINOX`` 2000 and without ``RADESYS``, such as
+    those of CANDELS, for FK5 (Calabretta & Greisen 2002), whose positions
+    differ from ICRS by 0.02 arcsec: most of a pixel of Hubble. The rotation
+    between the frames moves the reference point and turns the axes, which is
+    exact for zenithal projections.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.WCS`
+        A celestial WCS with two axes.
+
+    Returns
+    -------
+    wcs : `~astropy.wcs.WCS`
+        In ICRS. One that is in another frame than FK5, has distortions or is
+        of another projection comes back as it is.
+
+    Examples
+    --------
+    >>> from astropy.wcs import WCS
+    >>> from galmorph.images.celestial import icrs_wcs
+    >>> wcs = WCS({'CTYPE1': 'RA---TAN', 'CTYPE2': 'DEC--TAN', 'CRVAL1': 189.2,
+    ...            'CRVAL2': 62.2, 'CDELT1': -1e-5, 'CDELT2': 1e-5,
+    ...            'RADESYS': 'FK5'})
+    >>> icrs_wcs(wcs).wcs.radesys
+    'ICRS'
+    """
+    kind = wcs.wcs.ctype[0][5:]
+    is_simple = (
+        wcs.wcs.lng == 0
+        and kind in _ZENITHAL
+        and not wcs.has_distortion
+        and not wcs.wcs.get_pv()
+        and wcs.wcs.lonpole == 180
+    )
+    frame = wcs_to_celestial_frame(wcs)
+    if not is_simple or not isinstance(frame, FK5):
+        return wcs
+    rotation = _rotation(frame.equinox.jyear)
+    point, _, north = (rotation @ axis for axis in _axes(*wcs.wcs.crval))
+    crval = (
+        np.rad2deg(np.arctan2(point[1], point[0])) % 360,
+        np.rad2deg(np.arcsin(point[2])),
+    )
+    _, new_east, new_north = _axes(*crval)
+    sin, cos = north @ new_east, north @ new_north
+    new = WCS(naxis=2)
+    new.wcs.ctype = [f'RA---{kind}', f'DEC--{kind}']
+    new.wcs.cunit = 'deg', 'deg'
+    new.wcs.crpix = wcs.wcs.crpix
+    new.wcs.crval = crval
+    new.wcs.cd = [[cos, sin], [-sin, cos]] @ wcs.pixel_scale_matrix
+    new.wcs.radesys = 'ICRS'
+    new.wcs.set()
+    return new
+
+
+@functools.lru_cache(maxsize=8)
+def _rotation(equinox):
+    """The matrix from FK5 of an equinox to ICRS."""
+    frame = FK5(
+        CartesianRepresentation(np.eye(3)), equinox=Time(equinox, format='jyear')
+    )
+    return frame.transform_to(ICRS()).cartesian.xyz.value
+
+
+def _axes(lon, lat):
+    """Unit vectors to a point in degrees, and to the east and north of it."""
+    lon, lat = np.deg2rad([lon, lat])
+    sin, cos = np.sin([lon, lat]), np.cos([lon, lat])
+    return (
+        np.array([cos[1] * cos[0], cos[1] * sin[0], sin[1]]),
+        np.array([-sin[0], cos[0], 0.0]),
+        np.array([-sin[1] * cos[0], -sin[1] * sin[0], cos[1]]),
+    )

@@ -6,7 +6,7 @@ import numpy as np
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 
-__all__ = ['check_content']
+__all__ = ['check_content', 'is_covered']
 
 
 def check_content(image, bands=None):
@@ -56,6 +56,38 @@ def check_content(image, bands=None):
         raise ImageError(msg, flag=MorphologyFlag.INVALID_IMAGE)
     msg = f'band {name!r} of the image has {reason}'
     raise ImageError(msg, flag=MorphologyFlag.BANDS_MISSING)
+
+
+def is_covered(empty, x, y):
+    """
+    Tell whether the target was observed.
+
+    Parameters
+    ----------
+    empty : `~numpy.ndarray` of bool, shape (ny, nx)
+        True for pixels without data.
+    x, y : float
+        The target, 0-based.
+
+    Returns
+    -------
+    is_covered : bool
+        Whether it is on the image, and one of the 3 x 3 pixels there has data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph.images.content import is_covered
+    >>> empty = np.arange(20) * np.ones((20, 1)) < 10
+    >>> is_covered(empty, 15, 4), is_covered(empty, 5, 4), is_covered(empty, 50, 4)
+    (True, False, False)
+    """
+    ny, nx = empty.shape
+    if not (-0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5):
+        return False
+    column, row = round(x), round(y)
+    near = empty[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+    return not near.all()
 
 
 def _why_blank(plane, mask):

@@ -215,6 +215,44 @@ class GalaxyImage(NDData):
             size=size,
         )
 
+    def with_pixels(self, data, origin, position, size=None):
+        """
+        Make an image of other pixels of the same sky.
+
+        Parameters
+        ----------
+        data : `~numpy.ndarray`, shape (n_band, ny, nx)
+            The pixels, float32. They are not checked: a mosaic of tiles calls
+            this for each of very many targets.
+        origin : tuple of int
+            (x, y) of the first pixel in ``parent_wcs``, also outside it.
+        position : tuple of float
+            (x, y) of the target in pixels of ``parent_wcs``.
+        size : `~astropy.units.Quantity`, optional
+            The petroR90 of the target.
+
+        Returns
+        -------
+        image : `GalaxyImage`
+            The image, with bands, unit, WCS and meta of this one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from galmorph.images import GalaxyImage
+        >>> image = GalaxyImage(np.zeros((64, 80)), bands='r')
+        >>> image.with_pixels(np.ones((1, 20, 30)), (-5, 0), (10, 10)).position
+        (15.0, 10.0)
+        """
+        return self._replaced(
+            _data=data,
+            _mask=None,
+            _origin=origin,
+            _shifted=None,
+            position=(float(position[0] - origin[0]), float(position[1] - origin[1])),
+            size=size,
+        )
+
     def _replaced(self, **changes):
         # Past the checks of __init__, which the values here have passed.
         new = object.__new__(type(self))

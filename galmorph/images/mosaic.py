@@ -7,10 +7,12 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
+from galmorph.images.assigning import HalfWidth
 from galmorph.images.galaxy_image import MIN_SIDE
+from galmorph.images.positions import is_on_sky, world_to_pixel
 from galmorph.images.reading import read_image
 
-__all__ = ['Mosaic']
+__all__ = ['Mosaic', 'as_sizes']
 
 
 class Mosaic:
@@ -98,14 +100,37 @@ class Mosaic:
             raise ImageError(msg, flag=MorphologyFlag.NO_WCS)
         if self._frame is None:
             self._frame = wcs_to_celestial_frame(wcs)
-        good = np.atleast_1d(_finite(coords))
+        good = np.atleast_1d(is_on_sky(coords))
         pixels = np.full((2, *good.shape), np.nan)
         if good.any():
             flat = coords.reshape(1) if coords.isscalar else coords
             inside = getattr(flat[good], 'unmasked', flat[good])
-            pixels[:, good] = _world_to_pixel(wcs, inside.transform_to(self._frame))
+            there = inside.transform_to(self._frame).spherical
+            pixels[:, good] = world_to_pixel(wcs, there.lon.deg, there.lat.deg)
         pixels = pixels.reshape(2, *coords.shape)
         return pixels[0], pixels[1]
+
+    def cutout_bytes(self, half_width, length):  # noqa: ARG002
+        """
+        Tell the memory that cutouts take: none, since they are views.
+
+        Parameters
+        ----------
+        half_width : `~astropy.units.Quantity`, float or `~numpy.ndarray`
+            As in `cutouts`.
+        length : int
+            The number of targets.
+
+        Returns
+        -------
+        n_bytes : `~numpy.ndarray`, shape (n,)
+            Zeros.
+
+        Examples
+        --------
+        See `Mosaic`.
+        """
+        return np.zeros(length)
 
     def cutouts(self, coords, half_width, sizes=None):
         """
@@ -115,7 +140,10 @@ class Mosaic:
         ----------
         coords : `~astropy.coordinates.SkyCoord`
             The targets.
-        half_width, sizes : optional
+        half_width : `~astropy.units.Quantity`, float or `~numpy.ndarray`
+            What is needed on each side of a target, an angle or a number of
+            pixels, for all or for each.
+        sizes : `~astropy.units.Quantity`, optional
             As in `cutouts_at`.
 
         Returns
@@ -134,8 +162,10 @@ class Mosaic:
         See `Mosaic`.
         """
         x, y = self.locate(coords)
-        images = self.cutouts_at(x, y, half_width, sizes)
-        for index in np.flatnonzero(np.atleast_1d(_finite(coords) & np.isnan(x))):
+        scale = self.image.pixel_scale.to_value(u.deg / u.pix)
+        half = HalfWidth(half_width, x.size).in_pixels(scale)
+        images = self.cutouts_at(x, y, half, sizes)
+        for index in np.flatnonzero(np.atleast_1d(is_on_sky(coords) & np.isnan(x))):
             msg = 'the target is out of reach of the projection of the mosaic'
             images[index] = ImageError(msg, flag=MorphologyFlag.OUTSIDE_IMAGE)
         return images
@@ -181,7 +211,7 @@ class Mosaic:
         if x.ndim != 1 or not np.all(half > 0):
             msg = 'x and y must be one-dimensional, and half_width positive'
             raise ValueError(msg)
-        sizes = _as_list(sizes, x.size)
+        sizes = as_sizes(sizes, x.size)
         ny, nx = self.image.shape2d
         columns = _bounds(x, half, nx)
         rows = _bounds(y, half, ny)
@@ -210,29 +240,6 @@ class Mosaic:
         return ImageError(msg, flag=MorphologyFlag.OUTSIDE_IMAGE)
 
 
-def _finite(coords):
-    good = np.ones(coords.shape, bool)
-    for angle in (coords.spherical.lon, coords.spherical.lat):
-        mask = getattr(angle, 'mask', False)
-        good &= np.isfinite(np.asarray(getattr(angle, 'unmasked', angle)))
-        good &= np.logical_not(mask)
-    return good
-
-
-def _world_to_pixel(wcs, coords):
-    lon, lat = coords.spherical.lon.deg, coords.spherical.lat.deg
-    world = (lon, lat) if wcs.wcs.lng == 0 else (lat, lon)
-    # Where distortions are inverted by iteration, a distant target diverges,
-    # and may end anywhere: keep those that map back.
-    if not wcs.has_distortion:
-        return np.array(wcs.wcs_world2pix(*world, 0))
-    pixels = np.array(wcs.all_world2pix(*world, 0, quiet=True))
-    linear = np.array(wcs.wcs_world2pix(*world, 0))
-    back = np.array(wcs.wcs_world2pix(*wcs.all_pix2world(*pixels, 0), 0))
-    pixels[:, ~(np.hypot(*(back - linear)) < 0.01)] = np.nan
-    return pixels
-
-
 def _bounds(center, half, length):
     # NaN and far targets are reported as outside, whatever stands here.
     center = np.clip(np.nan_to_num(center), -1, length)
@@ -241,7 +248,34 @@ def _bounds(center, half, length):
     return start.astype(int).tolist(), stop.astype(int).tolist()
 
 
-def _as_list(sizes, length):
+def as_sizes(sizes, length):
+    """
+    Turn the sizes of targets into a list.
+
+    Parameters
+    ----------
+    sizes : `~astropy.units.Quantity` or None
+        Angles or numbers of pixels, one for all or one for each.
+    length : int
+        The number of targets.
+
+    Returns
+    -------
+    sizes : list of `~astropy.units.Quantity` or None
+        None where a size is masked, not finite or not positive.
+
+    Raises
+    ------
+    `~astropy.units.UnitTypeError`
+        If they are neither angles nor in pixels.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from galmorph.images.mosaic import as_sizes
+    >>> as_sizes([3, -1] * u.arcsec, 2)
+    [<Quantity 3. arcsec>, None]
+    """
     if sizes is None:
         return [None] * length
     unit = sizes.unit

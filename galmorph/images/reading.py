@@ -23,9 +23,9 @@ from galmorph.images.galaxy_image import GalaxyImage
 from galmorph.images.headers import band_names, unit_from_header
 from galmorph.images.pictures import picture_from_pillow, read_picture
 
-__all__ = ['is_single_image', 'read_image', 'read_images']
+__all__ = ['PICTURE_SUFFIXES', 'is_single_image', 'read_image', 'read_images']
 
-_PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff')
+PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff')
 _FITS_STARTS = (b'SIMPLE', b'\x1f\x8b', b'BZh')
 _HDU_TYPES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU, fits.BinTableHDU)
 
@@ -215,7 +215,7 @@ def _read_path(path, hdu, bands, unit):
     lower = path.lower()
     if lower.endswith(FITS_SUFFIXES):
         is_fits = True
-    elif lower.endswith(_PICTURE_SUFFIXES):
+    elif lower.endswith(PICTURE_SUFFIXES):
         is_fits = False
     else:
         is_fits = _starts_as_fits(path)

@@ -11,8 +11,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Column
 
 from galmorph.exceptions import ImageError
-from galmorph.flags import MorphologyFlag
-from galmorph.images import GalaxyImage, Mosaic, read_image
+from galmorph.images import GalaxyImage, open_mosaic, read_image
 from galmorph.preprocessing.prepare import measure_image
 
 __all__ = [
@@ -32,6 +31,9 @@ _RA_DEC = (('ra', 'dec'), ('raj2000', 'dej2000'), ('ra_icrs', 'de_icrs'))
 # Half widths of the cutouts, in pixels, in which the size of a galaxy is
 # looked for until it fits.
 _HALF_WIDTHS = (48, 96, 192, 384)
+
+# The memory that cutouts of a mosaic of files take at a time.
+_MAX_BYTES = 1 << 27
 
 # Objects that read their pixels from a file when they are first asked for
 # them, such as the HDUs of one file, share its position.
@@ -176,8 +178,8 @@ def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
 
     Parameters
     ----------
-    mosaic : `~galmorph.images.Mosaic` or image
-        The mosaic, or what one is made of.
+    mosaic : `~galmorph.images.TiledMosaic`, `~galmorph.images.Mosaic` or image
+        The mosaic, or what `~galmorph.images.open_mosaic` takes.
     coords : `~astropy.coordinates.SkyCoord`, shape (n,)
         The targets; NaN for a coordinate that is no good.
     recipe : `~galmorph.preprocessing.recipe.Recipe`
@@ -197,7 +199,7 @@ def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
     Raises
     ------
     `~galmorph.exceptions.ImageError`
-        If the mosaic has no WCS.
+        If the mosaic cannot be used, or has no WCS.
 
     Examples
     --------
@@ -218,29 +220,50 @@ def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
     >>> [read_target(row).shape2d for row in rows]
     [(45, 45)]
     """
-    mosaic = mosaic if isinstance(mosaic, Mosaic) else Mosaic(mosaic)
-    if not mosaic.image.has_wcs:
-        msg = 'the mosaic has no celestial WCS, so no target can be found on it'
-        raise ImageError(msg, flag=MorphologyFlag.NO_WCS)
+    mosaic = open_mosaic(mosaic)
     return _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size)
 
 
 def _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size):
+    # Frame pixels from the centre to the edge, in sizes.
+    reach = recipe.frame_scale * recipe.frame_size / 2
     for start in range(0, len(coords), chunk_size):
-        rows = slice(start, start + chunk_size)
-        x, y = mosaic.locate(coords[rows])
-        known = None if sizes is None else sizes[rows]
-        radius = _in_pixels(known, mosaic, len(x))
-        # Frame pixels from the centre to the edge, in image pixels.
-        half = radius * recipe.frame_scale * recipe.frame_size / 2
+        rows = np.arange(start, min(start + chunk_size, len(coords)))
+        half = np.full(len(rows), np.nan)
+        unit = u.pix
+        if sizes is not None:
+            unit = sizes.unit
+            half = reach * _plain(sizes[rows])
         has_size = np.isfinite(half) & (half > 0)
-        half = np.clip(np.where(has_size, half, _HALF_WIDTHS[0]), 8, None)
-        images = mosaic.cutouts_at(x, y, half, known)
-        for row, image in enumerate(images):
-            if has_size[row] or isinstance(image, ImageError):
-                yield image
-            else:
-                yield functools.partial(_grown, mosaic, x[row], y[row], image, recipe)
+        half = np.where(has_size, half, 1)
+        if unit.is_equivalent(u.pix):
+            half = np.maximum(half, 8)
+        n_bytes = np.where(
+            has_size,
+            mosaic.cutout_bytes(half * unit, len(rows)),
+            mosaic.cutout_bytes(_HALF_WIDTHS[0] * u.pix, len(rows)),
+        )
+        # Large galaxies are cut a few at a time.
+        part = np.cumsum(n_bytes) // _MAX_BYTES
+        for number in np.unique(part):
+            some = part == number
+            images = np.full(len(rows), None)
+            for which, reached in (
+                (some & has_size, half * unit),
+                (some & ~has_size, np.full(len(rows), _HALF_WIDTHS[0]) * u.pix),
+            ):
+                if which.any():
+                    known = None if sizes is None else sizes[rows[which]]
+                    images[which] = _as_objects(
+                        mosaic.cutouts(coords[rows[which]], reached[which], known)
+                    )
+            for index in np.flatnonzero(some).tolist():
+                image = images[index]
+                if has_size[index] or isinstance(image, ImageError):
+                    yield image
+                else:
+                    row = int(rows[index])
+                    yield functools.partial(_grown, mosaic, coords, row, image, recipe)
 
 
 def read_target(row):
@@ -268,23 +291,30 @@ def read_target(row):
     return row() if callable(row) else row
 
 
-def _grown(mosaic, x, y, image, recipe):
+def _grown(mosaic, coords, row, image, recipe):
     """A cutout of a galaxy of unknown size that holds its whole frame."""
     reach = recipe.frame_scale * recipe.frame_size / 2
     for half in _HALF_WIDTHS[1:]:
         # One that fills its cutout measures too small, but above this.
         if not reach * recipe.radius_of(measure_image(image)) > half / 2:
             break
-        (image,) = mosaic.cutouts_at(x, y, half)
+        (image,) = mosaic.cutouts(coords[row : row + 1], half * u.pix)
+        if isinstance(image, ImageError):
+            raise image
     return image
 
 
-def _in_pixels(sizes, mosaic, length):
-    if sizes is None:
-        return np.full(length, np.nan)
-    if not sizes.unit.is_equivalent(u.pix):
-        sizes = sizes / mosaic.image.pixel_scale
-    return np.ma.filled(np.ma.asarray(sizes.to_value(u.pix)), np.nan)
+def _plain(sizes):
+    """The values of sizes, NaN where they are masked."""
+    values = getattr(sizes, 'unmasked', sizes).value
+    return np.where(getattr(sizes, 'mask', False), np.nan, values)
+
+
+def _as_objects(images):
+    # numpy takes a list of images for an array of pixels.
+    objects = np.empty(len(images), object)
+    objects[:] = images
+    return objects
 
 
 def coordinates_of(table):

@@ -13,9 +13,10 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import GalaxyImage
-from galmorph.images.celestial import grid_offset, wcs_from_header
+from galmorph.images.celestial import grid_offset, icrs_wcs, wcs_from_header
+from galmorph.images.content import is_covered
 from galmorph.images.headers import band_names, unit_from_header
-from galmorph.sources._framing import icrs_wcs, is_covered, locate
+from galmorph.sources._framing import locate
 
 __all__ = [
     'Plane',

@@ -12,10 +12,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 
-from galmorph.images.celestial import grid_offset, wcs_from_header
+from galmorph.images.celestial import grid_offset, icrs_wcs, wcs_from_header
 from galmorph.images.fits import FITS_SUFFIXES
 from galmorph.images.headers import band_names, unit_from_header
-from galmorph.sources._framing import icrs_wcs
 
 __all__ = ['Field', 'Tile', 'find_files', 'group_tiles', 'read_section', 'read_tiles']
 

@@ -15,10 +15,11 @@ from astroquery.hips2fits import hips2fitsClass
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import GalaxyImage, check_content
+from galmorph.images.content import is_covered
 from galmorph.images.fits import image_from_hdulist
 from galmorph.images.headers import band_names
 from galmorph.images.pictures import read_picture
-from galmorph.sources._framing import is_covered, locate, wanted_side
+from galmorph.sources._framing import locate, wanted_side
 from galmorph.sources._kept import read_kept
 from galmorph.sources._session import keep_settings, prepare_session
 from galmorph.sources.base import ImageSource

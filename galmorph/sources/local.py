@@ -15,8 +15,9 @@ from galmorph.flags import MorphologyFlag
 from galmorph.images import GalaxyImage
 from galmorph.images.arrays import stack_bands
 from galmorph.images.celestial import shift_wcs
+from galmorph.images.content import is_covered
 from galmorph.images.galaxy_image import MIN_SIDE
-from galmorph.sources._framing import is_covered, locate, wanted_side
+from galmorph.sources._framing import locate, wanted_side
 from galmorph.sources._tiles import (
     PACKED,
     find_files,

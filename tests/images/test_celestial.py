@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import NDData
-from astropy.wcs import WCS, DistortionLookupTable
+from astropy.wcs import WCS, DistortionLookupTable, Sip
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +12,7 @@ from galmorph.flags import MorphologyFlag
 from galmorph.images.celestial import (
     celestial_wcs,
     grid_offset,
+    icrs_wcs,
     shift_wcs,
     wcs_from_header,
 )
@@ -161,3 +162,53 @@ class TestGridOffset:
         far = make_wcs()
         far.wcs.crval = [330.1, -2.2]
         assert grid_offset(make_wcs(), far, (40, 50)) == np.inf
+
+
+def make_fk5(ra, dec, kind='TAN', **values):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = f'RA---{kind}', f'DEC--{kind}'
+    wcs.wcs.crval = ra, dec
+    wcs.wcs.crpix = 500.5, -2000
+    wcs.wcs.cd = np.array([[-0.8, 0.6], [0.6, 0.8]]) * 0.03 / 3600
+    wcs.wcs.radesys = 'FK5'
+    wcs.wcs.equinox = 2000.0
+    for name, value in values.items():
+        setattr(wcs.wcs, name, value)
+    wcs.wcs.set()
+    return wcs
+
+
+class TestICRS:
+    @pytest.mark.parametrize('kind', ['TAN', 'SIN', 'ARC', 'STG', 'ZEA'])
+    @pytest.mark.parametrize(
+        'position', [(189.2, 62.2), (53.1, -27.8), (0.001, 0.0), (359.99999, 89.0)]
+    )
+    @pytest.mark.parametrize('equinox', [2000.0, 1975.0])
+    def test_says_the_same(self, position, kind, equinox):
+        wcs = make_fk5(*position, kind, equinox=equinox)
+        new = icrs_wcs(wcs)
+        assert new.wcs.radesys == 'ICRS'
+        x, y = np.array([0, 900, 450, 0]), np.array([0, 0, 300, 900])
+        sky = wcs.pixel_to_world(x, y).icrs
+        # Plain numbers, as those of ICRS.
+        found = new.wcs_world2pix(sky.ra.deg, sky.dec.deg, 0)
+        np.testing.assert_allclose(found, [x, y], atol=1e-3)
+
+    @pytest.mark.parametrize(
+        'values',
+        [
+            {'radesys': 'ICRS'},
+            {'radesys': 'FK4', 'equinox': 1950.0},
+            {'lonpole': 170.0},
+            {'ctype': ['RA---CAR', 'DEC--CAR']},
+            {'ctype': ['GLON-TAN', 'GLAT-TAN']},
+        ],
+    )
+    def test_others_stay_as_they_are(self, values):
+        wcs = make_fk5(30, 20, **values)
+        assert icrs_wcs(wcs) is wcs
+
+    def test_distortions_stay(self):
+        wcs = make_fk5(30, 20)
+        wcs.sip = Sip(np.zeros((3, 3)), np.ones((3, 3)), None, None, wcs.wcs.crpix)
+        assert icrs_wcs(wcs) is wcs

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import GalaxyImage, check_content
+from galmorph.images.content import is_covered
 from tests.helpers.fits import make_pixels
 
 
@@ -62,3 +63,19 @@ class TestCheckContent:
         else:
             with pytest.raises(ImageError, match='the image has'):
                 check_content(image)
+
+
+class TestCovered:
+    def test_one_good_pixel_will_do(self):
+        empty = np.ones((20, 30), bool)
+        empty[5, 7] = False
+        assert is_covered(empty, 8.4, 4.4)
+        assert not is_covered(empty, 8.6, 4.4)
+        assert not is_covered(empty, 7, 7)
+
+    def test_corners(self):
+        empty = np.zeros((20, 30), bool)
+        assert is_covered(empty, -0.4, 19.4)
+        assert is_covered(empty, 29.4, -0.4)
+        assert not is_covered(empty, 29.6, 3)
+        assert not is_covered(empty, np.nan, 3)

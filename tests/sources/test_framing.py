@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
-from astropy.wcs import WCS, Sip
+from astropy.wcs import WCS
 
 from galmorph.sources import Target
-from galmorph.sources._framing import icrs_wcs, is_covered, locate, wanted_side
+from galmorph.sources._framing import locate, wanted_side
 
 
 def make_wcs(ra, dec, kind='TAN', **values):
@@ -23,42 +23,6 @@ def make_wcs(ra, dec, kind='TAN', **values):
         setattr(wcs.wcs, name, value)
     wcs.wcs.set()
     return wcs
-
-
-class TestICRS:
-    @pytest.mark.parametrize('kind', ['TAN', 'SIN', 'ARC', 'STG', 'ZEA'])
-    @pytest.mark.parametrize(
-        'position', [(189.2, 62.2), (53.1, -27.8), (0.001, 0.0), (359.99999, 89.0)]
-    )
-    @pytest.mark.parametrize('equinox', [2000.0, 1975.0])
-    def test_says_the_same(self, position, kind, equinox):
-        wcs = make_wcs(*position, kind, equinox=equinox)
-        new = icrs_wcs(wcs)
-        assert new.wcs.radesys == 'ICRS'
-        x, y = np.array([0, 900, 450, 0]), np.array([0, 0, 300, 900])
-        sky = wcs.pixel_to_world(x, y).icrs
-        # Plain numbers, as those of ICRS.
-        found = new.wcs_world2pix(sky.ra.deg, sky.dec.deg, 0)
-        np.testing.assert_allclose(found, [x, y], atol=1e-3)
-
-    @pytest.mark.parametrize(
-        'values',
-        [
-            {'radesys': 'ICRS'},
-            {'radesys': 'FK4', 'equinox': 1950.0},
-            {'lonpole': 170.0},
-            {'ctype': ['RA---CAR', 'DEC--CAR']},
-            {'ctype': ['GLON-TAN', 'GLAT-TAN']},
-        ],
-    )
-    def test_others_stay_as_they_are(self, values):
-        wcs = make_wcs(30, 20, **values)
-        assert icrs_wcs(wcs) is wcs
-
-    def test_distortions_stay(self):
-        wcs = make_wcs(30, 20)
-        wcs.sip = Sip(np.zeros((3, 3)), np.ones((3, 3)), None, None, wcs.wcs.crpix)
-        assert icrs_wcs(wcs) is wcs
 
 
 class TestLocate:
@@ -106,19 +70,3 @@ class TestSide:
 
     def test_default(self):
         assert wanted_side(Target(0, 0), 0.5 * u.arcmin) == 30 * u.arcsec
-
-
-class TestCovered:
-    def test_one_good_pixel_will_do(self):
-        empty = np.ones((20, 30), bool)
-        empty[5, 7] = False
-        assert is_covered(empty, 8.4, 4.4)
-        assert not is_covered(empty, 8.6, 4.4)
-        assert not is_covered(empty, 7, 7)
-
-    def test_corners(self):
-        empty = np.zeros((20, 30), bool)
-        assert is_covered(empty, -0.4, 19.4)
-        assert is_covered(empty, 29.4, -0.4)
-        assert not is_covered(empty, 29.6, 3)
-        assert not is_covered(empty, np.nan, 3)

@@ -1,0 +1,520 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Many cutouts of a mosaic that consists of many files."""
+
+import logging
+import threading
+
+import astropy.units as u
+import numpy as np
+
+from galmorph.exceptions import ImageError
+from galmorph.flags import MorphologyFlag
+from galmorph.images.assigning import HalfWidth, assign, frame_bounds
+from galmorph.images.edges import Edges
+from galmorph.images.finding import check_unchanged, find_files, identify
+from galmorph.images.galaxy_image import MIN_SIDE, GalaxyImage
+from galmorph.images.mosaic import as_sizes
+from galmorph.images.positions import Positions
+from galmorph.images.sections import SectionReader
+from galmorph.images.tiles import UNNAMED, group_tiles, read_tiles
+
+__all__ = ['NO_IMAGE', 'TiledMosaic']
+
+logger = logging.getLogger(__name__)
+
+#: Why a file is of no use that could be read.
+NO_IMAGE = 'it has no image with a celestial WCS'
+
+# What a user can do most about comes first, where several tiles fail a target.
+_ORDER = (
+    MorphologyFlag.UNREADABLE_IMAGE,
+    MorphologyFlag.BANDS_MISSING,
+    MorphologyFlag.INVALID_IMAGE,
+    MorphologyFlag.NO_COVERAGE,
+)
+
+
+class TiledMosaic:
+    """
+    A mosaic of FITS files, from which many galaxies are cut.
+
+    The headers of all files are read once, at the first use. A galaxy is cut
+    from the tile that holds most of its surroundings, all bands from one grid,
+    and only these pixels are read. Where it lies near the edge of its tile the
+    cutout is completed from the neighbours.
+
+    Parameters
+    ----------
+    images : path-like, list or dict
+        A FITS file, a pattern such as ``'tiles/*.fits'``, a folder with its
+        subfolders, or a list of these; or a dict of these by the names of bands.
+        URLs such as ``'s3://survey/tiles/*.fits'`` are opened by fsspec. In
+        folders, files whose names say that they are maps of weights, errors,
+        masks and the like are left out.
+    hdu : int, str, tuple or list of these, optional
+        The HDU of the image in each file, or those of the bands. By default the
+        first one with a WCS, and those of its shape that their headers name as
+        other bands.
+    bands : str or sequence of str, optional
+        The bands. Where the headers or the names of the files tell bands, and
+        these are among them, they are chosen and ordered; otherwise this names
+        the planes of each file. By default all bands.
+    unit : `~astropy.units.UnitBase` or str, optional
+        The unit of the pixels, in place of ``BUNIT``.
+    survey : str, optional
+        The survey or telescope, in place of that of the headers.
+
+    Attributes
+    ----------
+    files : list of (`~pathlib.Path` or str, str or None)
+        The files, and their bands where they were given.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file, or no FITS image in the folder.
+
+    Notes
+    -----
+    Tiles overlap as they like; they may be rotated, of other projections, frames,
+    pixel scales and units. A neighbour on the same grid, up to whole pixels,
+    completes a cutout with its pixels as they are; one on another grid is
+    interpolated, linearly in both directions, for what is missing only. What no
+    tile covers is NaN, or cut off where that holds up to the edge of the cutout.
+    Where a tile has NaN or zeros at a target, the next one that holds it is taken.
+
+    Files ending in ``.gz`` or ``.bz2`` are decompressed as a whole, tile-compressed
+    ones (``.fz``) and all others are read in sections.
+
+    Examples
+    --------
+    Two tiles, 20 pixels of which are the same, and a galaxy on their edge:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.coordinates import SkyCoord
+    >>> from astropy.io import fits
+    >>> from galmorph.images import TiledMosaic
+    >>> header = fits.Header({'CTYPE1': 'RA---TAN', 'CTYPE2': 'DEC--TAN',
+    ...                       'CRPIX1': 100.5, 'CRPIX2': 50.5, 'CDELT1': -1e-4,
+    ...                       'CDELT2': 1e-4, 'BUNIT': 'nJy', 'FILTER': 'r'})
+    >>> sky = np.random.default_rng(1).normal(size=(100, 180))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fits.writeto(f'{folder}/a.fits', sky[:, :100], header)
+    ...     header['CRPIX1'] -= 80
+    ...     fits.writeto(f'{folder}/b.fits', sky[:, 80:], header)
+    ...     mosaic = TiledMosaic(f'{folder}/*.fits')
+    ...     coords = SkyCoord([0.0005, 0.003, 9], [0, 0, 9], unit='deg')
+    ...     print(mosaic.assign(coords, 20))
+    ...     mosaic.cutouts(coords, 20)
+    [ 1  0 -1]
+    [<GalaxyImage 42 x 42 pixels, bands r, nJy, 0.36 arcsec / pix>, \
+<GalaxyImage 42 x 42 pixels, bands r, nJy, 0.36 arcsec / pix>, \
+ImageError('none of 2 images covers 9.00000 +9.00000')]
+    """
+
+    def __init__(self, images, *, hdu=None, bands=None, unit=None, survey=''):
+        self.files = find_files(images)
+        self.hdu = hdu
+        self.unit = None if unit is None else u.Unit(unit)
+        self.survey = survey
+        self._names = (bands,) if isinstance(bands, str) else bands
+        self._states = {path: identify(path) for path, _ in self.files}
+        self._reader = SectionReader()
+        self._forget()
+
+    def _forget(self):
+        self._lock = threading.RLock()
+        self._fields = None
+        self._templates = {}
+
+    def __getstate__(self):
+        # Headers are read anew in another process.
+        kept = ('files', 'hdu', 'unit', 'survey', '_names', '_states', '_reader')
+        return {name: vars(self)[name] for name in kept}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._forget()
+
+    def __repr__(self):
+        n_files = len(self.files)
+        return f'<TiledMosaic of {n_files} files, {self.files[0][0]} ...>'
+
+    @property
+    def tiles(self):
+        """The tiles: `~galmorph.images.tiles.Field`, all bands of one grid each."""
+        with self._lock:
+            if self._fields is None:
+                self._fields = self._read_headers()
+                self._edges = Edges(self._fields, self._read)
+            return self._fields
+
+    @property
+    def n_tiles(self):
+        """The number of tiles."""
+        return len(self.tiles)
+
+    @property
+    def bands(self):
+        """The bands of a cutout, where nothing else is asked for."""
+        _ = self.tiles
+        return self._bands
+
+    @property
+    def damaged(self):
+        """Files that cannot be used, with the reason; a dict."""
+        _ = self.tiles
+        return self._damaged
+
+    def fingerprint(self):
+        """
+        Tell which files these are.
+
+        Returns
+        -------
+        fingerprint : list of list
+            Path, size and time of change in nanoseconds of each file when the
+            mosaic was opened; None for what a file that is not there lacks, and
+            of URLs what their file system knows.
+
+        Examples
+        --------
+        See `TiledMosaic`.
+        """
+        return [
+            [str(path), *(state or (None, None))]
+            for path, state in self._states.items()
+        ]
+
+    def check(self, tile=None):
+        """
+        Make sure that the files are still those that were opened.
+
+        Parameters
+        ----------
+        tile : int, optional
+            The number of a tile. By default all.
+
+        Raises
+        ------
+        `~galmorph.exceptions.ChangedFileError`
+            If a file has vanished or is not what it was.
+
+        Examples
+        --------
+        See `TiledMosaic`.
+        """
+        paths = self._states if tile is None else self.tiles[tile].paths
+        for path in paths:
+            check_unchanged(path, self._states[path])
+
+    def assign(self, coords, half_width):
+        """
+        Find the tile of each position.
+
+        Parameters
+        ----------
+        coords : `~astropy.coordinates.SkyCoord`, shape (n,)
+            The positions, in any frame.
+        half_width : `~astropy.units.Quantity`, float or `~numpy.ndarray`
+            As in `cutouts`.
+
+        Returns
+        -------
+        tile : `~numpy.ndarray` of int32, shape (n,)
+            The number of the tile that holds the largest part of the frame, of
+            several such that where the position is farthest from the edge, of
+            several such the first. Tiles that lack bands or are damaged come
+            last. -1 where none holds the position, or it is not finite.
+
+        Examples
+        --------
+        See `TiledMosaic`.
+        """
+        positions = Positions(coords)
+        half_width = HalfWidth(half_width, len(positions))
+        return self._assign(positions, half_width, self.bands)[0]
+
+    def _assign(self, positions, half_width, bands, **options):
+        usable = np.array([self._flaw(field, bands) is None for field in self.tiles])
+        return assign(self.tiles, positions, half_width, usable=usable, **options)
+
+    def cutout_bytes(self, half_width, length):
+        """
+        Estimate the memory that cutouts take.
+
+        Parameters
+        ----------
+        half_width : `~astropy.units.Quantity`, float or `~numpy.ndarray`
+            As in `cutouts`.
+        length : int
+            The number of targets.
+
+        Returns
+        -------
+        n_bytes : `~numpy.ndarray`, shape (n,)
+            For each, in the tile with the smallest pixels.
+
+        Examples
+        --------
+        See `TiledMosaic`.
+        """
+        scale = min((field.scale for field in self.tiles), default=1.0)
+        half = HalfWidth(half_width, length).in_pixels(scale)
+        return (2 * half + 3) ** 2 * 4 * max(len(self.bands), 1)
+
+    def cutouts(self, coords, half_width, sizes=None, *, bands=None):
+        """
+        Cut galaxies out by their positions on the sky.
+
+        The tiles are opened one after the other, in whatever order the
+        positions are.
+
+        Parameters
+        ----------
+        coords : `~astropy.coordinates.SkyCoord`, shape (n,)
+            The targets, in any frame.
+        half_width : `~astropy.units.Quantity`, float or `~numpy.ndarray`
+            What is needed on each side of a target, an angle or a number of
+            pixels, for all or for each.
+        sizes : `~astropy.units.Quantity`, optional
+            The petroR90 of each target, an angle or a number of pixels; NaN
+            and masked values count as unknown.
+        bands : sequence of str, optional
+            The bands, by default those of the mosaic.
+
+        Returns
+        -------
+        images : list of `GalaxyImage` or `~galmorph.exceptions.ImageError`
+            One for each target, or the error that says why there is none, with
+            the flag ``BAD_COORDINATES``, ``OUTSIDE_IMAGE``, ``NO_COVERAGE``
+            where the mosaic has no data, ``BANDS_MISSING`` or
+            ``UNREADABLE_IMAGE``, and the file.
+
+        Raises
+        ------
+        `~galmorph.exceptions.ChangedFileError`
+            If a file is not what it was when the mosaic was opened.
+        ValueError
+            If ``half_width`` is not positive, or lengths differ.
+
+        Examples
+        --------
+        See `TiledMosaic`.
+        """
+        positions = Positions(coords)
+        half_width = HalfWidth(half_width, len(positions))
+        sizes = as_sizes(sizes, len(positions))
+        bands = self.bands if bands is None else tuple(bands)
+        images = [None] * len(positions)
+        for row in np.flatnonzero(~positions.good).tolist():
+            msg = 'the coordinates of the target are not finite'
+            images[row] = ImageError(msg, flag=MorphologyFlag.BAD_COORDINATES)
+        among, tried = positions.good.copy(), {}
+        while among.any():
+            place = self._assign(positions, half_width, bands, among=among, tried=tried)
+            for row in np.flatnonzero(among & (place[0] < 0)).tolist():
+                if images[row] is None:
+                    images[row] = self._nowhere(positions.ra[row], positions.dec[row])
+            among &= place[0] >= 0
+            for index in np.unique(place[0][among]).tolist():
+                rows = np.flatnonzero(among & (place[0] == index))
+                half = half_width.in_pixels(self.tiles[index].scale, rows)
+                where = place[1][rows], place[2][rows], half
+                found = self._cut(
+                    index, *where, sizes=[sizes[r] for r in rows], bands=bands
+                )
+                for row, image in zip(rows.tolist(), found, strict=True):
+                    if not isinstance(image, ImageError):
+                        among[row] = False
+                    elif images[row] is not None:
+                        image = min(images[row], image, key=_importance)
+                    images[row] = image
+                tried.setdefault(index, []).extend(rows[among[rows]].tolist())
+        return images
+
+    def _cut(self, index, x, y, half, *, sizes, bands):
+        """The cutouts of one tile, or errors."""
+        field = self.tiles[index]
+        ny, nx = field.shape
+        wanted = np.stack([*frame_bounds(x, half), *frame_bounds(y, half)], 1)
+        own = np.clip(wanted, [0, MIN_SIDE] * 2, [nx - MIN_SIDE, nx, ny - MIN_SIDE, ny])
+        try:
+            pixels, unit = self._read(index, own, bands)
+        except ImageError as error:
+            return [error] * len(x)
+        pieces = list(zip(pixels, own, strict=True))
+        has_data = [
+            _has_data(piece, x[row] - box[0], y[row] - box[2])
+            for row, (piece, box) in enumerate(pieces)
+        ]
+        frames = np.stack([np.minimum(wanted, own), np.maximum(wanted, own)], 1)[
+            :, [0, 1, 0, 1], [0, 1, 2, 3]
+        ]
+        rows = np.flatnonzero((frames != own).any(1) & has_data)
+        if rows.size and self.n_tiles > 1:
+            completed = self._edges.complete(
+                index, [pieces[row] for row in rows], frames[rows], bands, unit
+            )
+            for row, piece in zip(rows.tolist(), completed, strict=True):
+                pieces[row] = piece
+        template = self._template(index, bands, unit)
+        images = []
+        for row, (piece, box) in enumerate(pieces):
+            if has_data[row]:
+                image = template.with_pixels(
+                    piece, (int(box[0]), int(box[2])), (x[row], y[row]), sizes[row]
+                )
+            else:
+                msg = f'{field} has no data at x={x[row]:.1f}, y={y[row]:.1f}'
+                image = ImageError(msg, flag=MorphologyFlag.NO_COVERAGE)
+            images.append(image)
+        return images
+
+    def _read(self, index, boxes, bands):
+        """The pixels of all bands of a tile, one array a box, and their unit."""
+        field = self.tiles[index]
+        flaw = self._flaw(field, bands)
+        if flaw is not None:
+            raise flaw
+        self.check(index)
+        units = [self.unit or field.tiles[band].unit for band in bands]
+        unit = None if None in units else units[0]
+        planes = []
+        for band, own in zip(bands, units, strict=True):
+            path = field.tiles[band].path
+            try:
+                found = self._reader.read(field.tiles[band], boxes)
+                factor = 1 if unit is None else own.to(unit)
+            except u.UnitConversionError as error:
+                msg = f'{path}: band {band!r} is in {own}, but {bands[0]!r} in {unit}'
+                raise ImageError(msg, flag=MorphologyFlag.INVALID_IMAGE) from error
+            except Exception as error:
+                self.check(index)
+                msg = f'{path} cannot be read: {_reason(error)}'
+                raise ImageError(msg, flag=MorphologyFlag.UNREADABLE_IMAGE) from error
+            planes.append(
+                found
+                if factor == 1
+                else [plane * np.float32(factor) for plane in found]
+            )
+        self.check(index)
+        if len(bands) == 1:
+            return [plane[np.newaxis] for plane in planes[0]], unit
+        return [np.stack(bands) for bands in zip(*planes, strict=True)], unit
+
+    def _flaw(self, field, bands):
+        """The error that stands for all targets on a tile, or None."""
+        missing = [band for band in bands if band not in field.tiles]
+        if missing:
+            msg = f'{field} has the bands {list(field.tiles)}, not {missing}'
+            return ImageError(msg, flag=MorphologyFlag.BANDS_MISSING)
+        for band in bands:
+            tile = field.tiles[band]
+            if tile.damage:
+                msg = f'{tile.path} cannot be read: {tile.damage}'
+                return ImageError(msg, flag=MorphologyFlag.UNREADABLE_IMAGE)
+        return None
+
+    def _template(self, index, bands, unit):
+        """An image that has all but the pixels."""
+        key = index, bands
+        if key not in self._templates:
+            tiles = [self.tiles[index].tiles[band] for band in bands]
+            meta = {
+                'headers': [tile.header for tile in tiles],
+                'source': str(tiles[0].path),
+            }
+            if self.survey:
+                meta['survey'] = self.survey
+            self._templates[key] = GalaxyImage(
+                np.zeros((len(bands), MIN_SIDE, MIN_SIDE), np.float32),
+                bands=[_shown(band) for band in bands],
+                unit=unit,
+                wcs=self.tiles[index].wcs,
+                meta=meta,
+            )
+        return self._templates[key]
+
+    def _nowhere(self, ra, dec):
+        msg = f'none of {len(self.files)} images covers {ra:.5f} {dec:+.5f}'
+        flag = MorphologyFlag.OUTSIDE_IMAGE
+        lost = self._lost
+        if lost:
+            path, reason = next(iter(lost.items()))
+            msg += f'; {len(lost)} of them cannot be read, {path}: {reason}'
+            if self._is_among_tiles(ra, dec):
+                flag = MorphologyFlag.UNREADABLE_IMAGE
+        return ImageError(msg, flag=flag)
+
+    def _is_among_tiles(self, ra, dec):
+        """Whether a tile that is missing could well be here."""
+        if not self.tiles:
+            return True
+        here = Positions.of_icrs([ra], [dec]).vectors[0]
+        centres = np.array([field.centre for field in self.tiles])
+        radii = np.array([field.radius for field in self.tiles])
+        return bool((np.linalg.norm(centres - here, axis=1) < 3 * radii).any())
+
+    def _read_headers(self):
+        chosen, tiles = None, []
+        found = self._tiles_of_files(None)
+        known = tuple(dict.fromkeys(tile.band for tile in found))
+        if self._names is not None:
+            if set(self._names) <= set(known):
+                chosen = tuple(self._names)
+            else:
+                found = self._tiles_of_files(self._names)
+                known = tuple(dict.fromkeys(tile.band for tile in found))
+        tiles = found if chosen is None else [t for t in found if t.band in chosen]
+        self._bands = known if chosen is None else chosen
+        for tile in tiles:
+            if tile.damage:
+                self._damaged[tile.path] = tile.damage
+        for path, reason in self._damaged.items():
+            logger.warning('%s cannot be used: %s', path, reason)
+        return group_tiles(tiles)
+
+    def _tiles_of_files(self, names):
+        # Nobody knows which part of the sky these are of.
+        self._lost = {}
+        self._damaged = {}
+        tiles = []
+        for path, band in self.files:
+            try:
+                found = read_tiles(
+                    path, bands=names if band is None else (band,), hdu=self.hdu
+                )
+            # A damaged file makes astropy raise whatever comes.
+            except Exception as error:
+                self._damaged[path] = self._lost[path] = _reason(error)
+                continue
+            if not found:
+                self._damaged[path] = NO_IMAGE
+            tiles += found
+        return tiles
+
+
+def _has_data(pixels, x, y):
+    """Whether each band has something at the target or next to it."""
+    column, row = round(x), round(y)
+    near = pixels[
+        :, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2
+    ].reshape(len(pixels), -1)
+    return bool((np.isfinite(near) & (near != 0)).any(1).all())
+
+
+def _importance(error):
+    return _ORDER.index(error.flag) if error.flag in _ORDER else len(_ORDER)
+
+
+def _shown(band):
+    return UNNAMED if band.startswith(f'{UNNAMED} ') else band
+
+
+def _reason(error):
+    if isinstance(error, FileNotFoundError):
+        return 'there is no such file'
+    text = ' '.join(str(getattr(error, 'strerror', None) or error).split())
+    return text[:200] or type(error).__name__
