@@ -20,9 +20,13 @@ from galmorph.inference.feeds import make_feed, make_reader
 from galmorph.predictions import make_predictions
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
+from galmorph.tables import open_tables
 from galmorph.weights import load_card
 
 __all__ = ['MorphologyClassifier']
+
+# What is made at first use.
+_LOADED = ('cards', 'schema', 'recipe', 'engine')
 
 
 class MorphologyClassifier:
@@ -102,6 +106,10 @@ class MorphologyClassifier:
             f'precision={self.precision!r}, batch_size={self.batch_size}, '
             f'n_transforms={self.n_transforms})'
         )
+
+    def __getstate__(self):
+        # Other processes load the network themselves.
+        return {k: v for k, v in vars(self).items() if k not in _LOADED}
 
     @functools.cached_property
     def cards(self):
@@ -320,23 +328,30 @@ class MorphologyClassifier:
         columns='all',
         overwrite=False,
         progress_bar=False,
+        output=None,
+        resume=False,
+        n_processes=1,
+        format=None,  # noqa: A002
     ):
         """
         Annotate a catalogue.
 
         Parameters
         ----------
-        table : `~astropy.table.Table`
+        table : `~astropy.table.Table`, path-like or list of path-like
             With a column of image paths, or of arrays or image objects; or
             with positions, a `~astropy.coordinates.SkyCoord` column or
             columns ``ra`` and ``dec``, if ``mosaic`` or ``survey`` is given.
-            It is not modified.
+            It is not modified. Files, a list or a pattern of them, are taken as
+            one table, as in `~galmorph.tables.open_tables`.
         image : str, optional
             The column of images. By default the first of 'image', 'path',
             'file' and 'filename'.
-        mosaic : image, optional
+        mosaic : image, path-like, list or dict, optional
             An image with a WCS, as `predict` takes them, that holds all
-            targets.
+            targets; or any set of tiles: a pattern such as ``'tiles/*.fits'``,
+            a folder, a list of files, or a dict of these by bands, as
+            `~galmorph.images.TiledMosaic` takes them.
         survey : str or `~galmorph.sources.ImageSource`, optional
             Where to fetch images of the positions: a name of
             `~galmorph.sources.list_sources`, among them 'sdss', 'candels' and
@@ -356,14 +371,30 @@ class MorphologyClassifier:
             'all' answers, the 'best' class only, or names of questions or
             attributes.
         overwrite : bool, optional
-            Replace columns of the same names.
+            Replace columns of the same names; and the file ``output``, or an
+            unfinished run of another call.
         progress_bar : bool, optional
             Whether to show progress.
+        output : path-like, optional
+            Write the annotated table to this file, Parquet or FITS, instead of
+            returning it. Memory does not grow with the table then, and what is
+            done is kept: in the folder ``OUTPUT.run``, until the file is
+            complete.
+        resume : bool, optional
+            Go on with a run of the same call that was stopped. The file will be
+            the same, to the last byte, as if it had not been. A call that
+            differs is refused.
+        n_processes : int, optional
+            Processes that share the work, with ``output``; each takes a GPU
+            where there are several. Scripts that ask for more than one need
+            ``if __name__ == '__main__':``.
+        format : str, optional
+            The format of the files of the table, where their names do not tell.
 
         Returns
         -------
-        annotated : `~astropy.table.QTable`
-            The same rows in the same order, with new columns.
+        annotated : `~astropy.table.QTable` or `~pathlib.Path`
+            The same rows in the same order, with new columns; or ``output``.
 
         Raises
         ------
@@ -371,6 +402,14 @@ class MorphologyClassifier:
             If the table lacks a column, or has one of the new ones already.
         `~galmorph.exceptions.ImageError`
             If the mosaic cannot be used. A row that cannot be is flagged.
+        FileExistsError
+            If ``output`` or an unfinished run is there, and neither ``resume``
+            nor ``overwrite`` is given.
+        `~galmorph.inference.resumable.manifest.ManifestError`
+            If the run to go on with is of another call.
+        `~galmorph.exceptions.ChangedFileError`
+            If a tile vanished or changed during the work. What is finished is
+            kept.
 
         Examples
         --------
@@ -384,20 +423,100 @@ class MorphologyClassifier:
         >>> annotated.colnames[:3]
         ['name', 'image', 'smooth_or_features_smooth']
         """
+        images = {
+            'image': image,
+            'mosaic': mosaic,
+            'survey': survey,
+            'size': size,
+            'hdu': hdu,
+            'bands': bands,
+            'band': band,
+            'unit': unit,
+        }
+        if output is not None:
+            return self.annotate_file(
+                table,
+                output,
+                resume=resume,
+                n_processes=n_processes,
+                format=format,
+                columns=columns,
+                overwrite=overwrite,
+                progress_bar=progress_bar,
+                **images,
+            ).path
+        if resume or n_processes != 1:
+            msg = 'resume= and n_processes= need output=, the file to write'
+            raise ValueError(msg)
+        if not isinstance(table, Table):
+            with open_tables(table, format=format) as stream:
+                table = stream.read(0, stream.n_rows)
         predictions = self.classify_table(
             table,
-            image=image,
-            mosaic=mosaic,
-            survey=survey,
-            size=size,
-            hdu=hdu,
-            bands=bands,
-            band=band,
-            unit=unit,
             progress_bar=progress_bar,
             check=lambda empty: empty.annotate(table[:0], columns, overwrite=overwrite),
+            **images,
         )
         return predictions.annotate(table, columns, overwrite=overwrite)
+
+    def annotate_file(
+        self,
+        table,
+        output,
+        *,
+        resume=False,
+        overwrite=False,
+        n_processes=1,
+        progress_bar=False,
+        format=None,  # noqa: A002
+        **options,
+    ):
+        """
+        Annotate a catalogue of any length, as `predict_table` does with ``output``.
+
+        Parameters
+        ----------
+        table, output, resume, overwrite, n_processes, progress_bar, format
+            As in `predict_table`.
+        **options
+            The other arguments of `predict_table`.
+
+        Returns
+        -------
+        summary : `~galmorph.inference.resumable.RunSummary`
+            How many rows there are, have an answer, and have which flag.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from astropy.table import Table
+        >>> from galmorph import MorphologyClassifier
+        >>> stamps = np.random.default_rng(1).integers(0, 255, (2, 64, 64, 3), np.uint8)
+        >>> classifier = MorphologyClassifier(device='cpu')
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     summary = classifier.annotate_file(
+        ...         Table({'image': stamps}), f'{folder}/annotated.fits')
+        >>> summary.n_rows, summary.n_predicted
+        (2, 2)
+        """
+        from galmorph.inference.resumable import annotate_file
+        from galmorph.inference.resumable.job import Job
+
+        job = Job(self, self._predictions, overwrite=overwrite, **options)
+        summary = annotate_file(
+            job,
+            table,
+            output,
+            resume=resume,
+            overwrite=overwrite,
+            n_processes=n_processes,
+            progress_bar=progress_bar,
+            format=format,
+        )
+        if options.get('survey') is not None:
+            self._cite(job.feed)
+        return summary
 
     def classify_table(
         self,
@@ -468,7 +587,7 @@ progress_bar : optional
             **feed.provenance,
         )
         if survey is not None:
-            self._surveys[feed.source.archive.name] = feed.source.bibtex
+            self._cite(feed)
         return predictions if order is None else predictions[np.argsort(order)]
 
     def predict_coordinates(
@@ -557,6 +676,9 @@ progress_bar : optional
             **provenance,
         )
 
+    def _cite(self, feed):
+        self._surveys[feed.source.archive.name] = feed.source.bibtex
+
     def _no_predictions(self):
         """The answers for no galaxy, which have all columns."""
         values = np.empty((0, self.schema.n_answers))
@@ -567,6 +689,18 @@ progress_bar : optional
         from galmorph import __version__
 
         is_loaded = 'engine' in vars(self)
+        known = {
+            'version': __version__,
+            'weights': ' + '.join(card.name for card in self.cards),
+            'sha256': ' + '.join(card.sha256 for card in self.cards),
+            'recipe': ' + '.join(_recipe_of(card).hash for card in self.cards),
+            'device': str(self.engine.device if is_loaded else self.device),
+            'precision': self.precision,
+            'n_transforms': self.n_transforms,
+            'zooms': list(self.zooms),
+            'date': dt.datetime.now(dt.UTC).isoformat(timespec='seconds'),
+            **provenance,
+        }
         return make_predictions(
             self.schema,
             values,
@@ -578,18 +712,7 @@ progress_bar : optional
             ],
             reasons=reasons,
             std=std,
-            provenance={
-                'version': __version__,
-                'weights': ' + '.join(card.name for card in self.cards),
-                'sha256': ' + '.join(card.sha256 for card in self.cards),
-                'recipe': ' + '.join(_recipe_of(card).hash for card in self.cards),
-                'device': str(self.engine.device if is_loaded else self.device),
-                'precision': self.precision,
-                'n_transforms': self.n_transforms,
-                'zooms': list(self.zooms),
-                'date': dt.datetime.now(dt.UTC).isoformat(timespec='seconds'),
-                **provenance,
-            },
+            provenance={k: v for k, v in known.items() if v is not None},
         )
 
 

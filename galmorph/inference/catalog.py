@@ -15,8 +15,10 @@ from galmorph.images import GalaxyImage, open_mosaic, read_image
 from galmorph.preprocessing.prepare import measure_image
 
 __all__ = [
+    'START_HALF_WIDTH',
     'coordinate_columns',
     'coordinates_of',
+    'half_widths',
     'image_column',
     'iterate_mosaic',
     'iterate_table',
@@ -31,6 +33,8 @@ _RA_DEC = (('ra', 'dec'), ('raj2000', 'dej2000'), ('ra_icrs', 'de_icrs'))
 # Half widths of the cutouts, in pixels, in which the size of a galaxy is
 # looked for until it fits.
 _HALF_WIDTHS = (48, 96, 192, 384)
+#: The first of them.
+START_HALF_WIDTH = _HALF_WIDTHS[0] * u.pix
 
 # The memory that cutouts of a mosaic of files take at a time.
 _MAX_BYTES = 1 << 27
@@ -225,23 +229,14 @@ def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
 
 
 def _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size):
-    # Frame pixels from the centre to the edge, in sizes.
-    reach = recipe.frame_scale * recipe.frame_size / 2
     for start in range(0, len(coords), chunk_size):
         rows = np.arange(start, min(start + chunk_size, len(coords)))
-        half = np.full(len(rows), np.nan)
-        unit = u.pix
-        if sizes is not None:
-            unit = sizes.unit
-            half = reach * _plain(sizes[rows])
-        has_size = np.isfinite(half) & (half > 0)
-        half = np.where(has_size, half, 1)
-        if unit.is_equivalent(u.pix):
-            half = np.maximum(half, 8)
+        some_sizes = None if sizes is None else sizes[rows]
+        half, has_size = half_widths(some_sizes, recipe, len(rows))
         n_bytes = np.where(
             has_size,
-            mosaic.cutout_bytes(half * unit, len(rows)),
-            mosaic.cutout_bytes(_HALF_WIDTHS[0] * u.pix, len(rows)),
+            mosaic.cutout_bytes(half, len(rows)),
+            mosaic.cutout_bytes(START_HALF_WIDTH, len(rows)),
         )
         # Large galaxies are cut a few at a time.
         part = np.cumsum(n_bytes) // _MAX_BYTES
@@ -249,13 +244,13 @@ def _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size):
             some = part == number
             images = np.full(len(rows), None)
             for which, reached in (
-                (some & has_size, half * unit),
-                (some & ~has_size, np.full(len(rows), _HALF_WIDTHS[0]) * u.pix),
+                (some & has_size, half[some & has_size]),
+                (some & ~has_size, START_HALF_WIDTH),
             ):
                 if which.any():
                     known = None if sizes is None else sizes[rows[which]]
                     images[which] = _as_objects(
-                        mosaic.cutouts(coords[rows[which]], reached[which], known)
+                        mosaic.cutouts(coords[rows[which]], reached, known)
                     )
             for index in np.flatnonzero(some).tolist():
                 image = images[index]
@@ -264,6 +259,46 @@ def _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size):
                 else:
                     row = int(rows[index])
                     yield functools.partial(_grown, mosaic, coords, row, image, recipe)
+
+
+def half_widths(sizes, recipe, n):
+    """
+    Tell how far the frames of galaxies reach from their centres.
+
+    Parameters
+    ----------
+    sizes : `~astropy.units.Quantity`, shape (n,), or None
+        The sizes, angles or numbers of pixels.
+    recipe : `~galmorph.preprocessing.recipe.Recipe`
+        What the weights saw.
+    n : int
+        How many galaxies.
+
+    Returns
+    -------
+    half_width : `~astropy.units.Quantity`, shape (n,)
+        In the unit of the sizes.
+    has_size : `~numpy.ndarray` of bool, shape (n,)
+        Whether it is known; where it is not, take ``START_HALF_WIDTH``, and look.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from galmorph import Recipe
+    >>> from galmorph.inference.catalog import half_widths
+    >>> half_width, has_size = half_widths([5, -1] * u.arcsec, Recipe(), 2)
+    >>> print(half_width[0], has_size)
+    20.7 arcsec [ True False]
+    """
+    half, unit = np.full(n, np.nan), u.pix
+    if sizes is not None:
+        unit = sizes.unit
+        half = recipe.frame_scale * recipe.frame_size / 2 * _plain(sizes)
+    has_size = np.isfinite(half) & (half > 0)
+    half = np.where(has_size, half, 1)
+    if unit.is_equivalent(u.pix):
+        half = np.maximum(half, 8)
+    return half * unit, has_size
 
 
 def read_target(row):

@@ -3,10 +3,11 @@
 
 import functools
 
+import numpy as np
 from astropy import units as u
 
 from galmorph.config import conf
-from galmorph.images import Mosaic
+from galmorph.images import open_mosaic
 from galmorph.inference import catalog, fetching
 
 __all__ = ['ColumnFeed', 'MosaicFeed', 'SurveyFeed', 'make_feed', 'make_reader']
@@ -180,7 +181,7 @@ class MosaicFeed:
 
     Attributes
     ----------
-    mosaic : `~galmorph.images.Mosaic`
+    mosaic : `~galmorph.images.TiledMosaic` or `~galmorph.images.Mosaic`
         The mosaic.
     names, reader, provenance
         As of `ColumnFeed`.
@@ -197,9 +198,7 @@ class MosaicFeed:
     ):
         self.recipe, self.size = recipe, size
         self.names = _names(catalog.coordinate_columns(template), size)
-        if not isinstance(mosaic, Mosaic):
-            mosaic = Mosaic(mosaic, hdu=hdu, bands=bands, unit=unit)
-        self.mosaic = mosaic
+        self.mosaic = open_mosaic(mosaic, hdu=hdu, bands=bands, unit=unit)
         self.provenance = {}
 
     def rows(self, table):
@@ -216,28 +215,40 @@ class MosaicFeed:
         rows, order
             As of `ColumnFeed.rows`.
         """
-        coords = catalog.coordinates_of(table)
-        return self.rows_at(coords, catalog.sizes_of(table, self.size)), None
+        rows = catalog.iterate_mosaic(
+            self.mosaic,
+            catalog.coordinates_of(table),
+            self.recipe,
+            sizes=catalog.sizes_of(table, self.size),
+            chunk_size=conf.chunk_size,
+        )
+        return rows, None
 
-    def rows_at(self, coords, sizes):
+    def assign(self, table):
         """
-        Cut the images of targets.
+        Find the tiles that targets are cut from.
 
         Parameters
         ----------
-        coords : `~astropy.coordinates.SkyCoord`, shape (n,)
-            The targets.
-        sizes : `~astropy.units.Quantity`, shape (n,), or None
-            Their sizes.
+        table : `~astropy.table.Table`
+            With the columns ``names``.
 
         Returns
         -------
-        rows : iterator
-            Arguments of ``reader``.
+        tile : `~numpy.ndarray` of int32, shape (n,)
+            As `~galmorph.images.TiledMosaic.assign` gives them.
         """
-        return catalog.iterate_mosaic(
-            self.mosaic, coords, self.recipe, sizes=sizes, chunk_size=conf.chunk_size
-        )
+        coords = catalog.coordinates_of(table)
+        sizes = catalog.sizes_of(table, self.size)
+        half, has_size = catalog.half_widths(sizes, self.recipe, len(table))
+        tile = np.full(len(table), -1, np.int32)
+        for which, reached in (
+            (has_size, half[has_size]),
+            (~has_size, catalog.START_HALF_WIDTH),
+        ):
+            if which.any():
+                tile[which] = self.mosaic.assign(coords[which], reached)
+        return tile
 
 
 class SurveyFeed:

@@ -70,6 +70,25 @@ class Answers(NamedTuple):
         std = np.full_like(values, np.nan) if has_std else None
         return cls(values, std, np.zeros(n_rows, np.int32), [''] * n_rows)
 
+    def in_rows(self, order):
+        """
+        Put answers that came in another order into their rows.
+
+        Parameters
+        ----------
+        order : sequence of int
+            The row of each.
+
+        Returns
+        -------
+        answers : `Answers`
+            Those of the rows.
+        """
+        rows = np.argsort(order)
+        std = None if self.std is None else self.std[rows]
+        reasons = [self.reasons[row] for row in rows]
+        return type(self)(self.values[rows], std, self.flags[rows], reasons)
+
 
 class Progress:
     """

@@ -89,6 +89,9 @@ class Layout:
     ----------
     template : `~astropy.table.QTable`
         The table without its rows.
+    all_masked : bool, optional
+        Whether the chunks may have masked cells in any column, whatever the
+        template says.
 
     Attributes
     ----------
@@ -99,6 +102,8 @@ class Layout:
         How to put them together, as ``__serialized_columns__`` of astropy.
     meta : dict
         The meta of the template.
+    how : dict of str
+        How each column is put together, as text that can be compared.
 
     Examples
     --------
@@ -114,7 +119,7 @@ class Layout:
     c.dec [3.0, 4.0]
     """
 
-    def __init__(self, template):
+    def __init__(self, template, *, all_masked=False):
         template = QTable(template[:0], copy=False)
         columns, self.serialized = _split(template)
         self.colnames = template.colnames
@@ -123,9 +128,10 @@ class Layout:
         }
         self.columns = {}
         for name, owner, column in columns:
-            kind = MaskedColumn if is_masked(template[owner]) else Column
+            masked = all_masked or is_masked(template[owner])
+            kind = MaskedColumn if masked else Column
             self.columns[name] = kind(column)
-        self._how = _described(self.serialized)
+        self.how = _described(self.serialized)
 
     def split(self, table):
         """
@@ -163,10 +169,10 @@ class Layout:
         columns, serialized = _split(chunk)
         how = _described(serialized)
         for name in self.colnames:
-            if how.get(name) != self._how.get(name):
+            if how.get(name) != self.how.get(name):
                 msg = (
                     f'column {name!r} is of another kind, frame or unit than '
-                    f'before: {how.get(name)} instead of {self._how.get(name)}'
+                    f'before: {how.get(name)} instead of {self.how.get(name)}'
                 )
                 raise ValueError(msg)
         return [
@@ -203,7 +209,11 @@ def _split(table):
     columns = []
     for column in split.itercols():
         name = column.info.name
-        columns.append((name, owners.get(name, name), column))
+        owner = owners.get(name, name)
+        if isinstance(table[owner], Masked):
+            # also where no cell is masked
+            column = MaskedColumn(column, copy=False)
+        columns.append((name, owner, column))
     return columns, serialized
 
 
@@ -239,7 +249,7 @@ def _fitted(column, like, owner):
         if np.any(column.mask):
             msg = f'column {owner!r} has masked cells, which the template has not'
             raise ValueError(msg)
-        column = Column(column.data.data, name=column.name)
+        column = Column(np.ma.getdata(column.data), name=column.name)
     same_kind = column.dtype.kind == like.dtype.kind
     if same_kind and like.dtype.kind in 'USO':
         return column

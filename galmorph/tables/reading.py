@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import QTable, Table, vstack
 
 from galmorph.tables.columns import Layout
+from galmorph.tables.conversion import open_converted
 from galmorph.tables.fits import FITSReader
 from galmorph.tables.formats import FORMATS, find_format
 from galmorph.tables.parquet import ParquetReader
@@ -329,7 +330,8 @@ class _MemoryReader:
     def fingerprint(self):
         layout = Layout(self._table)
         digest = _digest()
-        text = [repr(sorted(self._table.meta.items(), key=repr)), repr(layout)]
+        kinds = [(n, c.dtype.str, str(c.unit)) for n, c in layout.columns.items()]
+        text = [repr(sorted(self._table.meta.items(), key=repr)), kinds, layout.how]
         digest.update(repr(text).encode())
         for start in range(0, self.n_rows, _SCAN_ROWS):
             chunk = self._table[start : start + _SCAN_ROWS]
@@ -348,7 +350,7 @@ def _digest(content=b''):
 
 def _bytes_of(column):
     """What a column says: its mask, and its values where they count."""
-    values = np.asarray(getattr(column.data, 'data', column.data))
+    values = np.asarray(np.ma.getdata(column))
     mask = getattr(column, 'mask', None)
     if mask is not None:
         yield np.ascontiguousarray(mask).tobytes()
@@ -402,9 +404,7 @@ def _open_one(source, format_, scratch):
     elif format_ == 'fits':
         reader = FITSReader(source)
     else:
-        from galmorph.tables.conversion import ConvertedReader
-
-        reader = ConvertedReader(source, format_, scratch)
+        reader = open_converted(source, format_, scratch)
     return _Source(reader, source)
 
 

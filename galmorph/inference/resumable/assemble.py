@@ -1,0 +1,155 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Finished chunks, put into the rows of the table that they are of."""
+
+import contextlib
+import json
+
+import numpy as np
+
+from galmorph.inference.stream import Answers
+from galmorph.tables import TableWriter, find_writer
+
+__all__ = ['assemble']
+
+# Rows that are annotated and written together: a row group of Parquet.
+_BLOCK = 16384
+
+
+def assemble(work, stream, path, *, folder, meta, on_block):
+    """
+    Write the annotated table.
+
+    The bytes of the file follow from the table and the answers alone, not from
+    when and how often the run was stopped.
+
+    Parameters
+    ----------
+    work : `~galmorph.inference.resumable.working.Work`
+        The chunks, all of them done.
+    stream : `~galmorph.tables.TableStream`
+        The table.
+    path : path-like
+        The file, Parquet or FITS.
+    folder : `~pathlib.Path`
+        Where to sort the answers.
+    meta : dict
+        Entries to add to the meta of the table.
+    on_block : callable
+        Called with the answers of each block of rows.
+
+    Examples
+    --------
+    See `~galmorph.inference.resumable.annotate_file`.
+    """
+    job = work.job
+    empty = job.no_answers()
+    with _Rows(work.plan, work.store, folder, empty) as rows:
+
+        def blocks():
+            for start, table in stream.iterate(_BLOCK):
+                answers = rows.read(start, len(table))
+                yield answers, job.annotate(answers, table, meta)
+
+        template = job.annotate(empty, stream.template, meta)
+        if find_writer(path) == 'fits':
+            # Text has a fixed width there, which only all rows tell.
+            widths = stream.string_widths()
+            for _, annotated in blocks():
+                _widen(widths, annotated)
+            template = _with_widths(template, widths)
+        with TableWriter(path, template, n_rows=stream.n_rows) as writer:
+            for answers, annotated in blocks():
+                writer.write(annotated)
+                on_block(answers)
+
+
+def _widen(widths, table):
+    for name in table.colnames:
+        column = table[name]
+        if getattr(column, 'dtype', None) is not None and column.dtype.kind == 'U':
+            width = column.dtype.itemsize // 4
+            widths[name] = max(widths.get(name, 1), width)
+
+
+def _with_widths(template, widths):
+    template = template.copy()
+    for name, width in widths.items():
+        column = template[name]
+        if name in template.colnames and column.dtype.kind in 'OU':
+            wider = column.astype(f'U{width}')
+            wider.info.description = column.info.description
+            wider.info.meta = column.info.meta
+            template.replace_column(name, wider)
+    return template
+
+
+class _Rows:
+    """
+    The answers of all rows, in the order of the table.
+
+    Chunks that are sorted by tiles hold rows from all over the table. Their
+    answers go through a file of records as long as each other, those of a row
+    at its own place, and one of texts.
+    """
+
+    def __init__(self, plan, store, folder, empty):
+        self._plan, self._store = plan, store
+        self._paths = folder / 'answers.bin', folder / 'reasons.bin'
+        self._has_std = empty.std is not None
+        width = empty.values.shape[1]
+        fields = [('values', 'f4', (width,)), ('flags', 'i4'), ('text', 'i8', (2,))]
+        if self._has_std:
+            fields.append(('std', 'f4', (width,)))
+        self._dtype = np.dtype(fields)
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            for path in self._paths:
+                stack.callback(path.unlink)
+            files = [stack.enter_context(path.open('wb+')) for path in self._paths]
+            self._answers, self._texts = files
+            self._fill()
+            # From here on it is for __exit__ to tidy up.
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        self._stack.close()
+
+    def _fill(self):
+        for number in range(self._plan.n_chunks):
+            self._scatter(self._plan.rows(number), self._store.load(number))
+
+    def _scatter(self, rows, answers):
+        records = np.zeros(len(rows), self._dtype)
+        records['values'], records['flags'] = answers.values, answers.flags
+        if self._has_std:
+            records['std'] = answers.std
+        for record, reason in zip(records, answers.reasons, strict=True):
+            if reason:
+                content = json.dumps(reason).encode()
+                record['text'] = self._texts.tell(), len(content)
+                self._texts.write(content)
+        order = np.argsort(rows)
+        rows, records = rows[order], records[order]
+        # Neighbours in the table are written at once.
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        for start, stop in zip([0, *breaks], [*breaks, len(rows)], strict=True):
+            self._answers.seek(int(rows[start]) * self._dtype.itemsize)
+            self._answers.write(records[start:stop].tobytes())
+
+    def read(self, start, count):
+        self._answers.seek(start * self._dtype.itemsize)
+        content = self._answers.read(count * self._dtype.itemsize)
+        records = np.frombuffer(content, self._dtype)
+        reasons = [''] * count
+        for index in np.flatnonzero(records['text'][:, 1]):
+            offset, length = records['text'][index].tolist()
+            self._texts.seek(offset)
+            reasons[index] = json.loads(self._texts.read(length))
+        return Answers(
+            np.array(records['values']),
+            np.array(records['std']) if self._has_std else None,
+            np.array(records['flags']),
+            reasons,
+        )
