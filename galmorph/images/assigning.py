@@ -105,13 +105,13 @@ def frame_bounds(centre, half):
     return start, np.ceil(centre + half).astype(int) + 1
 
 
-def assign(fields, positions, half_width, *, among=None, usable=None, tried=None):
+def assign(tiles, positions, half_width, *, among=None, usable=None, tried=None):
     """
     Find the field that holds most of the surroundings of each position.
 
     Parameters
     ----------
-    fields : list of `~galmorph.images.tiles.Field`
+    tiles : `~galmorph.images.tileset.TileSet`
         The fields.
     positions : `~galmorph.images.positions.Positions`
         The positions.
@@ -119,8 +119,8 @@ def assign(fields, positions, half_width, *, among=None, usable=None, tried=None
         How far the surroundings reach.
     among : `~numpy.ndarray` of bool, shape (n,), optional
         The positions to look at.
-    usable : `~numpy.ndarray` of bool, shape (n_field,), optional
-        Fields that come before the others.
+    usable : callable, optional
+        Tells of a field whether it comes before the others.
     tried : dict of int to list of int, optional
         For fields by their numbers, positions that they are not for.
 
@@ -141,8 +141,8 @@ def assign(fields, positions, half_width, *, among=None, usable=None, tried=None
     index = np.full(n, -1, np.int32)
     x, y, part = np.full((3, n), np.nan)
     part[:], margin = -1, np.full(n, -1.0)
-    for number, field in enumerate(fields):
-        rows = positions.near(field.centre, field.radius, among)
+    for number, rows in positions.near(*tiles.circles, among):
+        field = tiles.fields[number]
         if tried and number in tried:
             rows = np.setdiff1d(rows, tried[number], assume_unique=True)
         if not rows.size:
@@ -155,7 +155,7 @@ def assign(fields, positions, half_width, *, among=None, usable=None, tried=None
         half = half_width.in_pixels(field.scale, rows)
         held = _part(x_here, half, nx) * _part(y_here, half, ny)
         held = held.round(_PART_DIGITS)
-        if usable is None or usable[number]:
+        if usable is None or usable(field):
             held += 2
         edge = np.minimum(
             np.minimum(x_here, nx - 1 - x_here), np.minimum(y_here, ny - 1 - y_here)

@@ -107,8 +107,8 @@ class Edges:
 
     Parameters
     ----------
-    fields : list of `~galmorph.images.tiles.Field`
-        The fields.
+    tiles : `~galmorph.images.tileset.TileSet`
+        What has the fields.
     read : callable
         From the number of a field, boxes and bands to the pixels of these,
         each of the shape (n_band, ny, nx), and their unit; raises an
@@ -126,8 +126,8 @@ class Edges:
     See `~galmorph.images.TiledMosaic`.
     """
 
-    def __init__(self, fields, read):
-        self.fields = fields
+    def __init__(self, tiles, read):
+        self.tiles = tiles
         self.read = read
         self._offsets = {}
         self._extents = {}
@@ -162,7 +162,7 @@ class Edges:
         near = [
             other
             for other in self._neighbours(index, boxes)
-            if set(bands) <= set(self.fields[other].tiles)
+            if set(bands) <= set(self.tiles.fields[other].tiles)
         ]
         boxes = self._within(index, near, boxes)
         frames = [
@@ -182,25 +182,29 @@ class Edges:
 
     def _neighbours(self, index, boxes):
         """Fields that some of the frames may reach, by their numbers."""
-        field = self.fields[index]
+        field = self.tiles.fields[index]
         ny, nx = field.shape
         over = np.array([0, nx, 0, ny]) - boxes
         reach = max(over[:, [0, 2]].max(), (-over[:, [1, 3]]).max(), 0)
         reach = np.deg2rad(2 * reach * field.scale)
-        centres = np.array([other.centre for other in self.fields])
-        radii = np.array([other.radius for other in self.fields])
+        centres, radii = self.tiles.circles
         distances = np.linalg.norm(centres - field.centre, axis=1)
         near = np.flatnonzero(distances <= radii + field.radius + reach)
         return [other for other in near.tolist() if other != index]
 
+    def _pair(self, index, other):
+        return self.tiles.fields[index], self.tiles.fields[other]
+
     def _within(self, index, near, boxes):
         """Frames without what is beyond the last neighbour, or too large."""
-        ny, nx = self.fields[index].shape
+        ny, nx = self.tiles.fields[index].shape
         limits = np.array([0, nx, 0, ny])
         for other in near:
             key = index, other
             if key not in self._extents:
-                self._extents[key] = _extent(self.fields[index], self.fields[other])
+                self._extents[key] = _extent(
+                    self.tiles.fields[index], self.tiles.fields[other]
+                )
             limits[[0, 2]] = np.minimum(limits[[0, 2]], self._extents[key][[0, 2]])
             limits[[1, 3]] = np.maximum(limits[[1, 3]], self._extents[key][[1, 3]])
         boxes = np.clip(boxes, limits[[0, 0, 2, 2]], limits[[1, 1, 3, 3]])
@@ -211,11 +215,13 @@ class Edges:
     def _offset(self, index, other):
         key = index, other
         if key not in self._offsets:
-            self._offsets[key] = whole_offset(self.fields[index], self.fields[other])
+            self._offsets[key] = whole_offset(
+                self.tiles.fields[index], self.tiles.fields[other]
+            )
         return self._offsets[key]
 
     def _copy(self, other, frames, offset, bands, unit):
-        ny, nx = self.fields[other].shape
+        ny, nx = self.tiles.fields[other].shape
         shift = np.repeat(offset, 2)
         wanted, boxes = [], []
         for frame in frames:
@@ -243,7 +249,7 @@ class Edges:
             yield frame, box, pixels if factor == 1 else pixels * np.float32(factor)
 
     def _resample(self, index, other, frames, bands, unit):
-        field, neighbour = self.fields[index], self.fields[other]
+        field, neighbour = self.tiles.fields[index], self.tiles.fields[other]
         ny, nx = neighbour.shape
         wanted, boxes, places = [], [], []
         for frame in frames:

@@ -8,7 +8,8 @@ from galmorph.flags import MorphologyFlag
 from galmorph.images.finding import is_remote
 from galmorph.images.mosaic import Mosaic
 from galmorph.images.reading import PICTURE_SUFFIXES
-from galmorph.images.tiled import NO_IMAGE, TiledMosaic
+from galmorph.images.tiled import TiledMosaic
+from galmorph.images.tileset import NO_IMAGE
 
 __all__ = ['open_mosaic']
 

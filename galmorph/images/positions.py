@@ -273,39 +273,49 @@ class Positions:
         pixels[:, rows] = self.pixels(wcs, rows)
         return pixels
 
-    def near(self, centre, radius, among=None):
+    def near(self, centres, radii, among=None):
         """
-        Find the positions in a circle.
+        Find the positions in circles.
 
         Parameters
         ----------
-        centre : `~numpy.ndarray`, shape (3,)
-            Its unit vector.
-        radius : float
-            The distance on the unit sphere.
+        centres : `~numpy.ndarray`, shape (n_circle, 3)
+            Their unit vectors.
+        radii : `~numpy.ndarray`, shape (n_circle,)
+            The distances on the unit sphere.
         among : `~numpy.ndarray` of bool, shape (n,), optional
-            Those to look at.
+            The positions to look at.
 
-        Returns
-        -------
+        Yields
+        ------
+        number : int
+            The number of a circle with positions in it.
         rows : `~numpy.ndarray` of int
             Which positions, in order.
 
         Examples
         --------
-        See `Positions`.
+        >>> import numpy as np
+        >>> from astropy.coordinates import SkyCoord
+        >>> from galmorph.images.positions import Positions
+        >>> positions = Positions(SkyCoord([0, 90, 1], [1, 2, 0], unit='deg'))
+        >>> for number, rows in positions.near(np.eye(3), np.array([0.1, 0.1, 0.1])):
+        ...     print(number, rows)
+        0 [0 2]
+        1 [1]
         """
-        if radius >= 2:
-            rows = np.flatnonzero(self.good)
-        else:
-            reach = np.rad2deg(2 * np.arcsin(radius / 2)) + 1e-9
-            dec = np.rad2deg(np.arcsin(np.clip(centre[2], -1, 1)))
-            start, stop = np.searchsorted(self._sorted, [dec - reach, dec + reach])
-            rows = self._by_dec[start:stop]
-        if among is not None:
-            rows = rows[among[rows]]
-        if not rows.size:
-            return rows
-        # The square of the chord, which is exact for small distances too.
-        chords = ((self.vectors[rows] - centre) ** 2).sum(1)
-        return np.sort(rows[chords <= radius**2])
+        reach = 2 * np.arcsin(np.minimum(radii, 2) / 2)
+        # A circle around a pole reaches over it.
+        dec = np.arcsin(np.clip(centres[:, 2], -1, 1))
+        low, high = np.rad2deg(dec - reach) - 1e-9, np.rad2deg(dec + reach) + 1e-9
+        starts = np.searchsorted(self._sorted, low)
+        stops = np.searchsorted(self._sorted, high)
+        for number in np.flatnonzero(stops > starts).tolist():
+            rows = self._by_dec[starts[number] : stops[number]]
+            if among is not None:
+                rows = rows[among[rows]]
+            # The square of the chord, which is exact for small distances too.
+            chords = ((self.vectors[rows] - centres[number]) ** 2).sum(1)
+            rows = rows[chords <= radii[number] ** 2]
+            if rows.size:
+                yield number, np.sort(rows)

@@ -1,9 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Many cutouts of a mosaic that consists of many files."""
 
-import logging
-import threading
-
 import astropy.units as u
 import numpy as np
 
@@ -11,19 +8,13 @@ from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images.assigning import HalfWidth, assign, frame_bounds
 from galmorph.images.edges import Edges
-from galmorph.images.finding import check_unchanged, find_files, identify
-from galmorph.images.galaxy_image import MIN_SIDE, GalaxyImage
+from galmorph.images.fields import FieldReader
+from galmorph.images.galaxy_image import MIN_SIDE
 from galmorph.images.mosaic import as_sizes
 from galmorph.images.positions import Positions
-from galmorph.images.sections import SectionReader
-from galmorph.images.tiles import UNNAMED, group_tiles, read_tiles
+from galmorph.images.tileset import TileSet
 
-__all__ = ['NO_IMAGE', 'TiledMosaic']
-
-logger = logging.getLogger(__name__)
-
-#: Why a file is of no use that could be read.
-NO_IMAGE = 'it has no image with a celestial WCS'
+__all__ = ['TiledMosaic']
 
 # What a user can do most about comes first, where several tiles fail a target.
 _ORDER = (
@@ -63,11 +54,6 @@ class TiledMosaic:
         The unit of the pixels, in place of ``BUNIT``.
     survey : str, optional
         The survey or telescope, in place of that of the headers.
-
-    Attributes
-    ----------
-    files : list of (`~pathlib.Path` or str, str or None)
-        The files, and their bands where they were given.
 
     Raises
     ------
@@ -114,41 +100,36 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
     """
 
     def __init__(self, images, *, hdu=None, bands=None, unit=None, survey=''):
-        self.files = find_files(images)
-        self.hdu = hdu
+        self._set = TileSet(images, hdu=hdu, bands=bands)
         self.unit = None if unit is None else u.Unit(unit)
         self.survey = survey
-        self._names = (bands,) if isinstance(bands, str) else bands
-        self._states = {path: identify(path) for path, _ in self.files}
-        self._reader = SectionReader()
-        self._forget()
+        self._prepare()
 
-    def _forget(self):
-        self._lock = threading.RLock()
-        self._fields = None
-        self._templates = {}
+    def _prepare(self):
+        self._reader = FieldReader(self._set, unit=self.unit, survey=self.survey)
+        self._edges = Edges(self._set, self._reader.read)
 
     def __getstate__(self):
         # Headers are read anew in another process.
-        kept = ('files', 'hdu', 'unit', 'survey', '_names', '_states', '_reader')
-        return {name: vars(self)[name] for name in kept}
+        return {'_set': self._set, 'unit': self.unit, 'survey': self.survey}
 
     def __setstate__(self, state):
         vars(self).update(state)
-        self._forget()
+        self._prepare()
 
     def __repr__(self):
         n_files = len(self.files)
         return f'<TiledMosaic of {n_files} files, {self.files[0][0]} ...>'
 
     @property
+    def files(self):
+        """The files, and their bands where they were given; a list of pairs."""
+        return self._set.files
+
+    @property
     def tiles(self):
         """The tiles: `~galmorph.images.tiles.Field`, all bands of one grid each."""
-        with self._lock:
-            if self._fields is None:
-                self._fields = self._read_headers()
-                self._edges = Edges(self._fields, self._read)
-            return self._fields
+        return self._set.fields
 
     @property
     def n_tiles(self):
@@ -156,16 +137,19 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         return len(self.tiles)
 
     @property
+    def circles(self):
+        """The centres, unit vectors, and radii of circles around the tiles."""
+        return self._set.circles
+
+    @property
     def bands(self):
         """The bands of a cutout, where nothing else is asked for."""
-        _ = self.tiles
-        return self._bands
+        return self._set.bands
 
     @property
     def damaged(self):
         """Files that cannot be used, with the reason; a dict."""
-        _ = self.tiles
-        return self._damaged
+        return self._set.damaged
 
     def fingerprint(self):
         """
@@ -182,10 +166,7 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         --------
         See `TiledMosaic`.
         """
-        return [
-            [str(path), *(state or (None, None))]
-            for path, state in self._states.items()
-        ]
+        return self._set.fingerprint()
 
     def check(self, tile=None):
         """
@@ -205,9 +186,7 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         --------
         See `TiledMosaic`.
         """
-        paths = self._states if tile is None else self.tiles[tile].paths
-        for path in paths:
-            check_unchanged(path, self._states[path])
+        self._set.check(tile)
 
     def assign(self, coords, half_width):
         """
@@ -237,8 +216,13 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         return self._assign(positions, half_width, self.bands)[0]
 
     def _assign(self, positions, half_width, bands, **options):
-        usable = np.array([self._flaw(field, bands) is None for field in self.tiles])
-        return assign(self.tiles, positions, half_width, usable=usable, **options)
+        return assign(
+            self._set,
+            positions,
+            half_width,
+            usable=lambda field: self._set.flaw(field, bands) is None,
+            **options,
+        )
 
     def cutout_bytes(self, half_width, length):
         """
@@ -282,7 +266,8 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
             The petroR90 of each target, an angle or a number of pixels; NaN
             and masked values count as unknown.
         bands : sequence of str, optional
-            The bands, by default those of the mosaic.
+            The bands, by default those of the mosaic; if empty, all that each
+            tile has.
 
         Returns
         -------
@@ -316,7 +301,9 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
             place = self._assign(positions, half_width, bands, among=among, tried=tried)
             for row in np.flatnonzero(among & (place[0] < 0)).tolist():
                 if images[row] is None:
-                    images[row] = self._nowhere(positions.ra[row], positions.dec[row])
+                    images[row] = self._set.nowhere(
+                        positions.ra[row], positions.dec[row]
+                    )
             among &= place[0] >= 0
             for index in np.unique(place[0][among]).tolist():
                 rows = np.flatnonzero(among & (place[0] == index))
@@ -337,11 +324,12 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
     def _cut(self, index, x, y, half, *, sizes, bands):
         """The cutouts of one tile, or errors."""
         field = self.tiles[index]
+        bands = bands or tuple(field.tiles)
         ny, nx = field.shape
         wanted = np.stack([*frame_bounds(x, half), *frame_bounds(y, half)], 1)
         own = np.clip(wanted, [0, MIN_SIDE] * 2, [nx - MIN_SIDE, nx, ny - MIN_SIDE, ny])
         try:
-            pixels, unit = self._read(index, own, bands)
+            pixels, unit = self._reader.read(index, own, bands)
         except ImageError as error:
             return [error] * len(x)
         pieces = list(zip(pixels, own, strict=True))
@@ -359,7 +347,7 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
             )
             for row, piece in zip(rows.tolist(), completed, strict=True):
                 pieces[row] = piece
-        template = self._template(index, bands, unit)
+        template = self._reader.template(index, bands, unit)
         images = []
         for row, (piece, box) in enumerate(pieces):
             if has_data[row]:
@@ -371,129 +359,6 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
                 image = ImageError(msg, flag=MorphologyFlag.NO_COVERAGE)
             images.append(image)
         return images
-
-    def _read(self, index, boxes, bands):
-        """The pixels of all bands of a tile, one array a box, and their unit."""
-        field = self.tiles[index]
-        flaw = self._flaw(field, bands)
-        if flaw is not None:
-            raise flaw
-        self.check(index)
-        units = [self.unit or field.tiles[band].unit for band in bands]
-        unit = None if None in units else units[0]
-        planes = []
-        for band, own in zip(bands, units, strict=True):
-            path = field.tiles[band].path
-            try:
-                found = self._reader.read(field.tiles[band], boxes)
-                factor = 1 if unit is None else own.to(unit)
-            except u.UnitConversionError as error:
-                msg = f'{path}: band {band!r} is in {own}, but {bands[0]!r} in {unit}'
-                raise ImageError(msg, flag=MorphologyFlag.INVALID_IMAGE) from error
-            except Exception as error:
-                self.check(index)
-                msg = f'{path} cannot be read: {_reason(error)}'
-                raise ImageError(msg, flag=MorphologyFlag.UNREADABLE_IMAGE) from error
-            planes.append(
-                found
-                if factor == 1
-                else [plane * np.float32(factor) for plane in found]
-            )
-        self.check(index)
-        if len(bands) == 1:
-            return [plane[np.newaxis] for plane in planes[0]], unit
-        return [np.stack(bands) for bands in zip(*planes, strict=True)], unit
-
-    def _flaw(self, field, bands):
-        """The error that stands for all targets on a tile, or None."""
-        missing = [band for band in bands if band not in field.tiles]
-        if missing:
-            msg = f'{field} has the bands {list(field.tiles)}, not {missing}'
-            return ImageError(msg, flag=MorphologyFlag.BANDS_MISSING)
-        for band in bands:
-            tile = field.tiles[band]
-            if tile.damage:
-                msg = f'{tile.path} cannot be read: {tile.damage}'
-                return ImageError(msg, flag=MorphologyFlag.UNREADABLE_IMAGE)
-        return None
-
-    def _template(self, index, bands, unit):
-        """An image that has all but the pixels."""
-        key = index, bands
-        if key not in self._templates:
-            tiles = [self.tiles[index].tiles[band] for band in bands]
-            meta = {
-                'headers': [tile.header for tile in tiles],
-                'source': str(tiles[0].path),
-            }
-            if self.survey:
-                meta['survey'] = self.survey
-            self._templates[key] = GalaxyImage(
-                np.zeros((len(bands), MIN_SIDE, MIN_SIDE), np.float32),
-                bands=[_shown(band) for band in bands],
-                unit=unit,
-                wcs=self.tiles[index].wcs,
-                meta=meta,
-            )
-        return self._templates[key]
-
-    def _nowhere(self, ra, dec):
-        msg = f'none of {len(self.files)} images covers {ra:.5f} {dec:+.5f}'
-        flag = MorphologyFlag.OUTSIDE_IMAGE
-        lost = self._lost
-        if lost:
-            path, reason = next(iter(lost.items()))
-            msg += f'; {len(lost)} of them cannot be read, {path}: {reason}'
-            if self._is_among_tiles(ra, dec):
-                flag = MorphologyFlag.UNREADABLE_IMAGE
-        return ImageError(msg, flag=flag)
-
-    def _is_among_tiles(self, ra, dec):
-        """Whether a tile that is missing could well be here."""
-        if not self.tiles:
-            return True
-        here = Positions.of_icrs([ra], [dec]).vectors[0]
-        centres = np.array([field.centre for field in self.tiles])
-        radii = np.array([field.radius for field in self.tiles])
-        return bool((np.linalg.norm(centres - here, axis=1) < 3 * radii).any())
-
-    def _read_headers(self):
-        chosen, tiles = None, []
-        found = self._tiles_of_files(None)
-        known = tuple(dict.fromkeys(tile.band for tile in found))
-        if self._names is not None:
-            if set(self._names) <= set(known):
-                chosen = tuple(self._names)
-            else:
-                found = self._tiles_of_files(self._names)
-                known = tuple(dict.fromkeys(tile.band for tile in found))
-        tiles = found if chosen is None else [t for t in found if t.band in chosen]
-        self._bands = known if chosen is None else chosen
-        for tile in tiles:
-            if tile.damage:
-                self._damaged[tile.path] = tile.damage
-        for path, reason in self._damaged.items():
-            logger.warning('%s cannot be used: %s', path, reason)
-        return group_tiles(tiles)
-
-    def _tiles_of_files(self, names):
-        # Nobody knows which part of the sky these are of.
-        self._lost = {}
-        self._damaged = {}
-        tiles = []
-        for path, band in self.files:
-            try:
-                found = read_tiles(
-                    path, bands=names if band is None else (band,), hdu=self.hdu
-                )
-            # A damaged file makes astropy raise whatever comes.
-            except Exception as error:
-                self._damaged[path] = self._lost[path] = _reason(error)
-                continue
-            if not found:
-                self._damaged[path] = NO_IMAGE
-            tiles += found
-        return tiles
 
 
 def _has_data(pixels, x, y):
@@ -507,14 +372,3 @@ def _has_data(pixels, x, y):
 
 def _importance(error):
     return _ORDER.index(error.flag) if error.flag in _ORDER else len(_ORDER)
-
-
-def _shown(band):
-    return UNNAMED if band.startswith(f'{UNNAMED} ') else band
-
-
-def _reason(error):
-    if isinstance(error, FileNotFoundError):
-        return 'there is no such file'
-    text = ' '.join(str(getattr(error, 'strerror', None) or error).split())
-    return text[:200] or type(error).__name__

@@ -202,7 +202,7 @@ class TestFiles:
             {'F160W': path},
         ):
             source = LocalImages(images)
-            assert [file for file, _ in source.files] == [path]
+            assert [file for file, _ in source.mosaic.files] == [path]
             assert fetch(source).bands == ('F160W',)
         assert fetch(create_source(f'local:{tmp_path}')).bands == ('F160W',)
 
@@ -303,7 +303,7 @@ class TestTiles:
         write(tmp_path / 'east.fits', make_pixels(1))
         write(tmp_path / 'west.fits', make_pixels(2), wcs=west)
         source = LocalImages(tmp_path)
-        assert len(source._index()) == 2
+        assert len(source.mosaic.tiles) == 2
         for offset, name in ((-32, 'east'), (-48, 'west'), (0, 'east'), (-80, 'west')):
             coord = SkyCoord(150 + offset / 3600, 2.0, unit='deg')
             image = fetch(source, coord, size=12 * u.arcsec)
@@ -324,7 +324,7 @@ class TestTiles:
         image = fetch(source, coord)
         x, y = image.position
         assert image.data[0][round(y), round(x)] == make_pixels()[40, 320]
-        (field,) = source._index()
+        (field,) = source.mosaic.tiles
         assert field.radius == pytest.approx(
             np.hypot(200.7, 150.7) * SCALE / 206265, rel=0.01
         )
