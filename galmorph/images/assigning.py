@@ -8,6 +8,8 @@ __all__ = ['HalfWidth', 'assign', 'frame_bounds']
 
 # Parts and margins that differ by less are the same, whatever the machine.
 _PART_DIGITS, _MARGIN_DIGITS = 3, 2
+# No image has as many pixels in a row.
+_FAR = 2.0**40
 
 
 class HalfWidth:
@@ -101,6 +103,7 @@ def frame_bounds(centre, half):
     >>> frame_bounds(np.array([10.25]), np.array([4.0]))
     (array([6]), array([16]))
     """
+    half = np.minimum(half, _FAR)
     start = np.floor(centre - half).astype(int)
     return start, np.ceil(centre + half).astype(int) + 1
 

@@ -254,7 +254,9 @@ class GalaxyImage(NDData):
         )
 
     def _replaced(self, **changes):
-        # Past the checks of __init__, which the values here have passed.
+        # Past the checks of __init__, which the values here have passed. The
+        # scale is worked out once for all parts of an image.
+        _ = self.pixel_scale
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
         new.__dict__.update(changes)

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Many cutouts of a mosaic that consists of many files."""
 
+import math
+
 import astropy.units as u
 import numpy as np
 
@@ -333,9 +335,10 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         except ImageError as error:
             return [error] * len(x)
         pieces = list(zip(pixels, own, strict=True))
+        places = zip((x - own[:, 0]).tolist(), (y - own[:, 2]).tolist(), strict=True)
         has_data = [
-            _has_data(piece, x[row] - box[0], y[row] - box[2])
-            for row, (piece, box) in enumerate(pieces)
+            _has_data(piece, *place)
+            for (piece, _), place in zip(pieces, places, strict=True)
         ]
         frames = np.stack([np.minimum(wanted, own), np.maximum(wanted, own)], 1)[
             :, [0, 1, 0, 1], [0, 1, 2, 3]
@@ -363,11 +366,13 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
 
 def _has_data(pixels, x, y):
     """Whether each band has something at the target or next to it."""
-    column, row = round(x), round(y)
-    near = pixels[
-        :, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2
-    ].reshape(len(pixels), -1)
-    return bool((np.isfinite(near) & (near != 0)).any(1).all())
+    ny, nx = pixels.shape[1:]
+    column, row = min(round(x), nx - 1), min(round(y), ny - 1)
+    if all(math.isfinite(value) and value for value in pixels[:, row, column].tolist()):
+        return True
+    rows = slice(max(row - 1, 0), row + 2)
+    near = pixels[:, rows, max(column - 1, 0) : column + 2]
+    return bool((np.isfinite(near) & (near != 0)).any((1, 2)).all())
 
 
 def _importance(error):
