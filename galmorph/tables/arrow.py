@@ -182,9 +182,8 @@ def to_arrow(column, kind, *, with_nulls):
     mask = getattr(column, 'mask', None)
     if mask is not None and not mask.any():
         mask = None
-    values = np.asarray(getattr(column, 'data', column))
-    values = np.asarray(getattr(values, 'data', values) if mask is None else values)
-    values = np.ravel(values).astype(column.dtype.newbyteorder('='), copy=False)
+    values = np.ravel(np.asarray(np.ma.getdata(column)))
+    values = values.astype(column.dtype.newbyteorder('='), copy=False)
     mask = None if mask is None else np.ravel(mask)
     if mask is not None and not with_nulls:
         values = np.where(mask, np.zeros((), values.dtype), values)
@@ -200,7 +199,7 @@ def to_arrow(column, kind, *, with_nulls):
 def _listed(column):
     """Objects, with None where masked."""
     mask = getattr(column, 'mask', None)
-    values = list(np.asarray(column.data if mask is None else column.data.data))
+    values = list(np.asarray(np.ma.getdata(column)))
     if mask is not None:
         values = [None if m else v for v, m in zip(values, mask, strict=True)]
     return values

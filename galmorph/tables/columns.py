@@ -339,10 +339,13 @@ def from_plain(columns, serialized, meta):
         return QTable(Table(columns, meta=meta, copy=False), copy=False)
     meta[SERIALIZED] = copy.deepcopy(serialized)
     parts = {name for node in serialized.values() for name in linked_names(node)}
-    spare = any(isinstance(c, MaskedColumn) and c.name in parts for c in columns)
+    masks = _mask_names(serialized)
+    spare = bool(masks) or any(
+        isinstance(column, MaskedColumn) and column.name in parts for column in columns
+    )
     if spare:
         # A Time has a mask only where a cell of it is masked: one is put behind.
-        columns = [_with_masked_cell(column) for column in columns]
+        columns = [_with_cell(column, masks) for column in columns]
     table = QTable(
         _construct_mixins_from_columns(Table(columns, meta=meta, copy=False)),
         copy=False,
@@ -350,14 +353,27 @@ def from_plain(columns, serialized, meta):
     return table[:-1] if spare else table
 
 
-def _with_masked_cell(column):
+def _mask_names(node):
+    """Names of the plain columns that are the mask of another one."""
+    found = set()
+    for key, value in node.items():
+        if isinstance(value, dict):
+            is_mask = key == 'mask' and node.get('__class__') == _MASKED_ARRAY
+            found.update(linked_names(value) if is_mask else _mask_names(value))
+    return found
+
+
+def _with_cell(column, masks):
+    """The column with its first cell once more at its end, masked if it can be."""
     cell = column[:1]
     if not len(column):
         cell = type(column)(np.zeros((1, *column.shape[1:]), column.dtype))
-    data = np.ma.concatenate if isinstance(column, MaskedColumn) else np.concatenate
-    longer = type(column)(data([column.data, cell.data]))
+    join = np.ma.concatenate if isinstance(column, MaskedColumn) else np.concatenate
+    longer = type(column)(join([column.data, cell.data]))
     if isinstance(column, MaskedColumn):
         longer.mask[-1] = True
+    if column.name in masks:
+        longer[-1] = True
     for attribute in ('name', 'unit', 'format', 'description'):
         with contextlib.suppress(ValueError):
             setattr(longer, attribute, getattr(column, attribute))

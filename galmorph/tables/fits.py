@@ -7,7 +7,6 @@ import re
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyError
 from astropy.table import Column, MaskedColumn, QTable, Table
 from astropy.table.meta import get_yaml_from_table
 
@@ -66,17 +65,16 @@ class FITSReader:
     def __init__(self, path):
         self.path = path
         self._hdus = None
+        self._masked = None
+        self._parse_strict = 'warn'
         try:
             with self._named():
                 self._open()
+                self.colnames = self._make(b'', 0).colnames
         except BaseException:
             self.close()
             raise
-        self.n_rows = self._header['NAXIS2']
-        self._row_size = self._header['NAXIS1']
-        self._masked = None
-        self._parse_strict = 'warn'
-        self.colnames = self._make(b'', 0).colnames
+        # what is odd about units has been said
         self._parse_strict = 'silent'
 
     @contextlib.contextmanager
@@ -87,7 +85,9 @@ class FITSReader:
         except FileNotFoundError:
             msg = f'there is no file {self.path}'
             raise FileNotFoundError(msg) from None
-        except (OSError, EOFError, VerifyError, TypeError, KeyError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:
             msg = f'{self.path} cannot be read as FITS: {error}'
             raise OSError(msg) from error
 
@@ -107,6 +107,8 @@ class FITSReader:
             index += 1
         self._kind = type(hdu)
         self._header = hdu.header.copy()
+        self.n_rows = self._header['NAXIS2']
+        self._row_size = self._header['NAXIS1']
         place = hdu.fileinfo()
         self._file, self._start = place['file'], place['datLoc']
         self._dtype = hdu.columns.dtype.newbyteorder('>')
@@ -184,7 +186,9 @@ class FITSReader:
         value. So that all pieces agree, a row that has none in the columns
         concerned is put behind them, and taken away again.
         """
-        spare = bool(self._masked)
+        # (and astropy reads no table of no rows of the older kind)
+        is_older = self._kind is fits.TableHDU and self.n_rows > 0
+        spare = bool(self._masked) or is_older
         if spare:
             rows += self._spare_row()
         hdu = self._hdu(rows, n_rows + spare)
@@ -193,7 +197,7 @@ class FITSReader:
 
     def _spare_row(self):
         row = np.frombuffer(bytearray(self._rows(0, 1)), self._dtype)
-        for name in self._masked:
+        for name in self._masked or ():
             cells = row[name]
             cells[...] = np.nan if cells.dtype.kind in 'fc' else b''
         return row.tobytes()
@@ -339,6 +343,9 @@ class FITSWriter:
         self._target.seek(self._start)
         self._target.write(self._header.tostring().encode('ascii'))
 
+    def abandon(self):
+        """Give up before the end."""
+
     def _describe(self):
         """Make the table of no rows that gives the header."""
         table = self._layout.to_table()
@@ -373,7 +380,7 @@ class FITSWriter:
         if column.name in self._nulls:
             null = self._nulls[column.name]
             mask = getattr(column, 'mask', np.zeros((), bool))
-            values = np.asarray(getattr(column.data, 'data', column.data))
+            values = np.asarray(np.ma.getdata(column))
             if np.any(~mask & (values == null)):
                 msg = (
                     f'column {column.name!r} has the value {null}, which marks a '

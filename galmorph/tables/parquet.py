@@ -16,6 +16,7 @@ from galmorph.tables.columns import SERIALIZED, add_masks, from_plain, linked_na
 __all__ = ['ParquetReader', 'ParquetWriter']
 
 _VOTABLE = b'IVOA.VOTable-Parquet.content'
+_MASKED = b'galmorph::masked'
 _BATCH_ROWS = 65_536
 
 
@@ -31,8 +32,6 @@ class ParquetReader:
     ----------
     path : path-like
         The file.
-    masked : sequence of str, optional
-        Columns that are masked even where no value is null.
 
     Attributes
     ----------
@@ -62,17 +61,22 @@ class ParquetReader:
     3 [2, 3]
     """
 
-    def __init__(self, path, masked=()):
+    def __init__(self, path):
         parquet = _pyarrow_parquet()
         self.path = path
         self._cursor = None
         with self._named():
             self._file = parquet.ParquetFile(
-                path, memory_map=False, buffer_size=2**20, pre_buffer=False
+                path,
+                memory_map=False,
+                buffer_size=2**20,
+                pre_buffer=False,
+                page_checksum_verification=True,
             )
         self._schema = self._file.schema_arrow
         self.n_rows = self._file.metadata.num_rows
-        header = _parse_header(self._schema.metadata or {})
+        metadata = self._schema.metadata or {}
+        header = _parse_header(metadata)
         self._attributes, self._lengths, self._meta, self._serialized = header
         owners = {
             part: name
@@ -83,7 +87,7 @@ class ParquetReader:
         for name in self._schema.names:
             self._parts.setdefault(owners.get(name, name), []).append(name)
         self.colnames = list(self._parts)
-        self._masked = set(masked)
+        self._masked = set(json.loads(metadata.get(_MASKED, b'[]')))
         self._unmasked = _with_mask_beside(self._serialized)
         self._counted = set()
 
@@ -126,6 +130,13 @@ class ParquetReader:
         serialized = {
             name: node for name, node in self._serialized.items() if name in names
         }
+        parts = {part for node in serialized.values() for part in linked_names(node)}
+        masked = {
+            column.name: False
+            for column in columns
+            if isinstance(column, MaskedColumn) and column.name in parts
+        }
+        serialized = add_masks(serialized, masked)
         return from_plain(columns, serialized, self._meta)[names]
 
     def close(self):
@@ -160,20 +171,24 @@ class ParquetReader:
             if field.name not in parts or field.name in self._counted:
                 continue
             self._counted.add(field.name)
-            if field.nullable and self._has_null(field.name, leaves):
+            if field.nullable and self._has_null(field, leaves):
                 self._masked.add(field.name)
 
-    def _has_null(self, name, leaves):
+    def _has_null(self, field, leaves):
+        import pyarrow as pa
+
+        kind = field.type
+        if pa.types.is_nested(kind) and not pa.types.is_fixed_size_list(kind):
+            # the statistics tell of what is within the cells
+            return self._finds_null(field.name)
         metadata = self._file.metadata
         for i in range(metadata.num_row_groups):
-            group = metadata.row_group(i)
             for leaf in leaves:
-                statistics = group.column(leaf).statistics
+                statistics = metadata.row_group(i).column(leaf).statistics
                 if statistics is None or not statistics.has_null_count:
-                    return self._finds_null(name)
+                    return self._finds_null(field.name)
                 if statistics.null_count:
-                    # those of a list of any length are within its cells
-                    return len(leaves) == 1 or self._finds_null(name)
+                    return True
         return False
 
     def _finds_null(self, name):
@@ -215,6 +230,7 @@ class _Cursor:
             min(max(stop - start, 1024), _BATCH_ROWS),
             row_groups=range(first, len(n_rows)),
             columns=parts,
+            use_threads=False,
         )
         self._batch = None
 
@@ -332,6 +348,7 @@ class ParquetWriter:
             if isinstance(column, MaskedColumn) and not plain
         ]
         self._writer = None
+        self._seen_masked = set()
         self._lengths = {}
         for name, column in layout.columns.items():
             if column.dtype.kind in 'US':
@@ -351,6 +368,9 @@ class ParquetWriter:
         """
         import pyarrow as pa
 
+        self._seen_masked.update(
+            column.name for column in columns if isinstance(column, MaskedColumn)
+        )
         if not len(columns[0]):
             return
         if self._writer is None:
@@ -384,6 +404,8 @@ class ParquetWriter:
         metadata = dict(self._schema.metadata)
         for name, length in self._lengths.items():
             metadata[f'table::len::{name}'.encode()] = str(length).encode()
+        if self._plain:
+            metadata[_MASKED] = json.dumps(sorted(self._seen_masked)).encode()
         schema = self._schema.with_metadata(metadata).serialize().to_pybytes()
         self._writer.add_key_value_metadata(
             {
@@ -392,6 +414,11 @@ class ParquetWriter:
             }
         )
         self._writer.close()
+
+    def abandon(self):
+        """Give up before the end."""
+        if self._writer is not None:
+            self._writer.close()
 
     def _open(self, columns):
         import pyarrow as pa
@@ -419,7 +446,9 @@ class ParquetWriter:
             described.meta[SERIALIZED] = serialized
         text = '\n'.join(get_yaml_from_table(described))
         self._schema = pa.schema(fields, metadata={'table_meta_yaml': text})
-        self._writer = _pyarrow_parquet().ParquetWriter(self._target, self._schema)
+        self._writer = _pyarrow_parquet().ParquetWriter(
+            self._target, self._schema, write_page_checksum=True
+        )
 
 
 def _pyarrow_parquet():

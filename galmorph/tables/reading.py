@@ -172,12 +172,13 @@ class TableStream:
         names = self._parse_names(names)
         if len(self._readers) == 1:
             return self._readers[0].read(start, stop, names)
-        pieces = [self.template[names]]
+        template = self.template[names]
+        pieces = []
         for reader, offset in zip(self._readers, self._starts[:-1], strict=True):
             first, last = max(start - offset, 0), min(stop - offset, reader.n_rows)
             if first < last:
                 pieces.append(reader.read(int(first), int(last), names))
-        return _stack(pieces)
+        return _stack(pieces, template)
 
     def iterate(self, chunk_size, names=None):
         """
@@ -419,12 +420,12 @@ def _check_names(source, first):
             raise ValueError(msg)
 
 
-def _stack(tables):
-    """Put tables below each other, as the first one has it."""
-    if len(tables) == 1:
-        return tables[0]
+def _stack(tables, like):
+    """Put tables below each other, as one of no rows has it."""
+    # astropy takes the names of the first one, and the units of the last one
+    tables = [like, *tables, like]
     stacked = vstack(tables, join_type='exact', metadata_conflicts='silent')
-    stacked.meta = tables[0].meta
+    stacked.meta = like.meta
     return stacked
 
 
@@ -434,11 +435,11 @@ def _join(templates, sources):
     for template, source in zip(templates[1:], sources[1:], strict=True):
         for name in first.colnames:
             try:
-                _stack([first[[name]], template[[name]]])
+                _stack([template[[name]]], first[[name]])
             except Exception as error:
                 msg = (
                     f'column {name!r} of {source.label} does not go with that of '
                     f'{sources[0].label}: {error}'
                 )
                 raise ValueError(msg) from error
-    return _stack(templates)
+    return _stack(templates[1:], first) if templates[1:] else first

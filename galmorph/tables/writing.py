@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """One table, written chunk by chunk."""
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -127,6 +128,7 @@ class TableWriter:
             raise ValueError(msg)
         part = f'.{self.path.name}.{secrets.token_hex(4)}.part'
         self._part = self.path.with_name(part)
+        self._writer = None
         self._file = self._part.open('xb')
         try:
             self._writer = _WRITERS[format](self._file, self._layout)
@@ -185,7 +187,10 @@ class TableWriter:
 
     def abort(self):
         """Give up: nothing stays of the file."""
-        self._file.close()
+        if not self._file.closed:
+            with contextlib.suppress(Exception):
+                self._writer.abandon()
+            self._file.close()
         self._part.unlink(missing_ok=True)
 
     def __enter__(self):
