@@ -267,7 +267,7 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         sizes : `~astropy.units.Quantity`, optional
             The petroR90 of each target, an angle or a number of pixels; NaN
             and masked values count as unknown.
-        bands : sequence of str, optional
+        bands : str or sequence of str, optional
             The bands, by default those of the mosaic; if empty, all that each
             tile has.
 
@@ -293,7 +293,9 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         positions = Positions(coords)
         half_width = HalfWidth(half_width, len(positions))
         sizes = as_sizes(sizes, len(positions))
-        bands = self.bands if bands is None else tuple(bands)
+        if bands is None:
+            bands = self.bands
+        bands = (bands,) if isinstance(bands, str) else tuple(bands)
         images = [None] * len(positions)
         for row in np.flatnonzero(~positions.good).tolist():
             msg = 'the coordinates of the target are not finite'

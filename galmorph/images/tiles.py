@@ -163,7 +163,7 @@ def read_tiles(path, *, bands=None, hdu=None):
     ----------
     path : `~pathlib.Path` or str
         A FITS file, or the URL of one.
-    bands : sequence of str, optional
+    bands : str or sequence of str, optional
         The names of the bands, in place of those of the headers and of the
         name of the file.
     hdu : int, str, tuple or list of these, optional
@@ -265,6 +265,8 @@ def _is_one_grid(first, second, shape):
 
 
 def _names(path, header, n_planes, *, bands, is_first):
+    if isinstance(bands, str) and n_planes == 1:
+        bands = (bands,)
     names = tuple(bands or band_names(header, n_planes) or ())
     if not names and is_first:
         name = _band_in_name(_file_name(path)) if n_planes == 1 else UNNAMED

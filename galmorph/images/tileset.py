@@ -42,7 +42,7 @@ class TileSet:
     def __init__(self, images, *, hdu=None, bands=None):
         self.files = find_files(images)
         self._hdu = hdu
-        self._names = (bands,) if isinstance(bands, str) else bands
+        self._names = bands
         self._states = {path: identify(path) for path, _ in self.files}
         self._forget()
 
@@ -199,9 +199,8 @@ class TileSet:
         found = self._tiles_of_files(None)
         known = tuple(dict.fromkeys(tile.band for tile in found))
         if self._names is not None:
-            if set(self._names) <= set(known):
-                chosen = tuple(self._names)
-            else:
+            chosen = _chosen(self._names, known)
+            if chosen is None:
                 found = self._tiles_of_files(self._names)
                 known = tuple(dict.fromkeys(tile.band for tile in found))
         tiles = found if chosen is None else [t for t in found if t.band in chosen]
@@ -232,6 +231,13 @@ class TileSet:
                 self._damaged[path] = NO_IMAGE
             tiles += found
         return tiles
+
+
+def _chosen(names, known):
+    """Bands that are known, or None. 'gri' is three of them, 'F160W' is one."""
+    if isinstance(names, str) and names in known:
+        return (names,)
+    return tuple(names) if set(names) <= set(known) else None
 
 
 def describe(error):
