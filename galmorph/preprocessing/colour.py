@@ -38,6 +38,8 @@ _WEBB_FILTERS = re.compile(
 # about the half-light radius of a disk.
 _CORE = 0.4
 
+_ARCSEC_PER_PIXEL = u.arcsec / u.pix
+
 
 def choose_bands(names, recipe, *, is_picture=False):
     """
@@ -253,10 +255,10 @@ def _picture_channels(pixels, weights):
 
 def _calibration(image, recipe):
     """Factors to the flux of the recipe, shape (n_band,), or None."""
-    scale = flux_scale(image, u.Unit(recipe.unit))
+    scale = flux_scale(image, recipe.unit)
     if scale is None or not image.has_wcs:
         return None
-    area = image.pixel_scale.to_value(u.arcsec / u.pix) ** 2
+    area = image.pixel_scale.to_value(_ARCSEC_PER_PIXEL) ** 2
     return scale * recipe.pixel_area / area
 
 

@@ -13,7 +13,6 @@ y down (south), as in a picture with north up and east left.
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
-from astropy.time import Time
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     'translation',
 ]
 
-_J2000 = Time('J2000')
 
 
 def translation(x, y):
@@ -259,17 +257,26 @@ def _icrs_vectors(wcs, x, y):
     """Unit vectors in ICRS, shape (..., 3), of pixels."""
     shape = x.shape
     longitude, latitude = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
-    frame = wcs_to_celestial_frame(wcs)
-    # FK5 J2000 and ICRS differ by hundredths of an arcsecond: no north of
-    # theirs differs by anything that a picture could show. Other equinoxes do.
-    near_icrs = frame.name == 'fk5' and frame.equinox == _J2000
-    if frame.name != 'icrs' and not near_icrs:
+    if not _is_near_icrs(wcs.wcs):
+        frame = wcs_to_celestial_frame(wcs)
         sky = SkyCoord(longitude, latitude, unit=u.deg, frame=frame).icrs
         longitude, latitude = sky.ra.deg, sky.dec.deg
     longitude, latitude = np.deg2rad(longitude), np.deg2rad(latitude)
     cos = np.cos(latitude)
     vectors = [cos * np.cos(longitude), cos * np.sin(longitude), np.sin(latitude)]
     return np.stack(vectors, -1).reshape(*shape, 3)
+
+
+def _is_near_icrs(wcs):
+    """
+    Tell whether a WCS has its north where ICRS has it.
+
+    FK5 J2000 and ICRS differ by hundredths of an arcsecond: no north of theirs
+    differs by anything that a picture could show. Other equinoxes do.
+    """
+    if not wcs.lngtyp.startswith('RA'):
+        return False
+    return wcs.radesys == 'ICRS' or (wcs.radesys == 'FK5' and wcs.equinox == 2000)
 
 
 def _stack(xx, xy, x, yx, yy, y):  # noqa: PLR0917

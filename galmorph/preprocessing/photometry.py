@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Flux units, background and missing pixels of an image."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
 # The AB zero point as SDSS defines its maggy, so that 1 nmgy is 3631 nJy.
 _AB = u.zero_point_flux(3631 * u.Jy)
 _PER_WAVELENGTH = u.erg / u.s / u.cm**2 / u.AA
+_RADIAN_PER_PIXEL = u.rad / u.pix
 _COUNTS = (u.electron, u.ct, u.adu, u.dn, u.photon)
 
 
@@ -99,10 +101,7 @@ def flux_scale(image, unit=u.nmgy):
     >>> print(flux_scale(image, unit=u.nJy))
     [3631.]
     """
-    unit = u.Unit(unit)
-    if not unit.is_equivalent(u.Jy, _AB):
-        msg = f'unit must be a flux density such as nmgy or nJy, not {unit}'
-        raise ValueError(msg)
+    factor = _in_unit(unit)
     if getattr(image, 'is_picture', False):
         return None
     n_band = image.data.shape[0]
@@ -113,7 +112,7 @@ def flux_scale(image, unit=u.nmgy):
     ]
     if any(scale is None for scale in scales):
         return None
-    return (scales * u.nJy).to_value(unit, _AB)
+    return np.array(scales) * factor
 
 
 def estimate_background(data, mask=None):
@@ -303,16 +302,41 @@ def _border(ny, nx):
     return border
 
 
+@functools.lru_cache
+def _in_unit(unit):
+    """Return one nJy in a unit of flux density."""
+    unit = u.Unit(unit)
+    if not unit.is_equivalent(u.Jy, _AB):
+        msg = f'unit must be a flux density such as nmgy or nJy, not {unit}'
+        raise ValueError(msg)
+    return u.nJy.to(unit, equivalencies=_AB)
+
+
+class _Calibration(NamedTuple):
+    """What of an image and its header the flux of a pixel depends on."""
+
+    sensitivity: float | None
+    wavelength: float | None
+    time: float | None
+    area: float | None
+
+
 def _band_scale(image, header, band):
     """Return the flux of a pixel of value 1 in one band (nJy), or None."""
+    known = _Calibration(
+        _positive(header, 'PHOTFLAM'),
+        _positive(header, 'PHOTPLAM'),
+        _positive(header, 'EXPTIME'),
+        _pixel_area(image, header),
+    )
     unit = image.unit
     if unit is None or unit == u.dimensionless_unscaled:
         text = str(header.get('BUNIT') or '').strip()
         unit = parse_unit(text)
         if unit is None:
-            return None if text else _hubble_scale(header)
+            return None if text else _hubble_scale(known)
     try:
-        return _unit_scale(unit, image, header)
+        return _unit_scale(unit, known)
     except (u.UnitConversionError, TypeError) as error:
         msg = (
             f'the unit {str(unit)!r} of band {band!r} is not one of flux; give '
@@ -321,35 +345,33 @@ def _band_scale(image, header, band):
         raise ImageError(msg, flag=MorphologyFlag.INVALID_IMAGE) from error
 
 
-def _unit_scale(unit, image, header):
+# Thousands of cutouts of one mosaic have the same calibration.
+@functools.lru_cache(maxsize=1024)
+def _unit_scale(unit, known):
     """Return one ``unit`` in nJy, or None where keywords are missing."""
     if u.pix in getattr(unit, 'bases', ()):
         unit = unit * u.pix
     for count in _COUNTS:
         ratio = unit / count
         if ratio.is_equivalent(u.Hz):
-            scale = _hubble_scale(header)
+            scale = _hubble_scale(known)
             return scale and scale * ratio.to(u.Hz)
         if ratio.is_equivalent(u.dimensionless_unscaled):
-            scale = _hubble_scale(header)
-            time = _positive(header, 'EXPTIME')
+            scale = _hubble_scale(known)
+            time = known.time
             return scale and time and scale * ratio.to(u.dimensionless_unscaled) / time
     if (unit * u.sr).is_equivalent(u.Jy):
-        area = _pixel_area(image, header)
-        return area and (unit * u.sr).to(u.nJy, area)
+        return known.area and (unit * u.sr).to(u.nJy, known.area)
     if unit.is_equivalent(_PER_WAVELENGTH):
-        wavelength = _positive(header, 'PHOTPLAM')
-        return wavelength and _to_nanojansky(unit, 1.0, wavelength)
+        return known.wavelength and _to_nanojansky(unit, 1.0, known.wavelength)
     return unit.to(u.nJy, equivalencies=_AB)
 
 
-def _hubble_scale(header):
+def _hubble_scale(known):
     """Return the flux of one electron per second by PHOTFLAM and PHOTPLAM."""
-    sensitivity = _positive(header, 'PHOTFLAM')
-    wavelength = _positive(header, 'PHOTPLAM')
-    if sensitivity is None or wavelength is None:
+    if known.sensitivity is None or known.wavelength is None:
         return None
-    return _to_nanojansky(_PER_WAVELENGTH, sensitivity, wavelength)
+    return _to_nanojansky(_PER_WAVELENGTH, known.sensitivity, known.wavelength)
 
 
 def _to_nanojansky(unit, value, wavelength):
@@ -363,7 +385,7 @@ def _pixel_area(image, header):
     if area is not None:
         return area
     scale = getattr(image, 'pixel_scale', None)
-    return None if scale is None else scale.to_value(u.rad / u.pix) ** 2
+    return None if scale is None else scale.to_value(_RADIAN_PER_PIXEL) ** 2
 
 
 def _positive(header, key):
