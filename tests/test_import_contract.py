@@ -25,7 +25,8 @@ class Room:
     ``galmorph`` names rooms or single modules of the package, ``outside``
     other packages, and ``in_functions`` other packages that only functions may
     import. The standard library is free. ``modules`` adds to ``outside`` for
-    single modules, ``modules_in_functions`` to ``in_functions``.
+    single modules, ``modules_in_functions`` to ``in_functions``, and
+    ``modules_within`` to ``galmorph``.
     """
 
     galmorph: tuple = ()
@@ -33,12 +34,13 @@ class Room:
     in_functions: tuple = ()
     modules: tuple = ()
     modules_in_functions: tuple = ()
+    modules_within: tuple = ()
 
     def allows(self, module, target, *, in_function):
         """Tell whether ``module`` of this room may import ``target``."""
         if target.startswith('galmorph.'):
             name = target.removeprefix('galmorph.')
-            allowed = self.galmorph
+            allowed = self.galmorph + dict(self.modules_within).get(module, ())
         else:
             name = target
             allowed = self.outside + dict(self.modules).get(module, ())
@@ -126,8 +128,13 @@ ROOMS = {
         ),
         outside=('astropy', 'numpy', 'torch', 'tqdm'),
         in_functions=('dask', 'lsdb'),
-        # the check of an exported network
-        modules_in_functions=(('inference.export', ('onnxruntime',)),),
+        modules_in_functions=(
+            ('inference.distributed', ('distributed', 'pandas', 'pyarrow')),
+            # the check of an exported network
+            ('inference.export', ('onnxruntime',)),
+        ),
+        # each worker has a classifier of its own
+        modules_within=(('inference.distributed', ('classifier',)),),
     ),
     'predictions': Room(
         galmorph=('exceptions', 'flags', 'images', 'schemas'),
