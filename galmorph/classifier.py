@@ -448,13 +448,15 @@ class MorphologyClassifier:
         if resume or n_processes != 1:
             msg = 'resume= and n_processes= need output=, the file to write'
             raise ValueError(msg)
+        folder = None
         if not isinstance(table, Table):
             with open_tables(table, format=format) as stream:
-                table = stream.read(0, stream.n_rows)
+                table, folder = stream.read(0, stream.n_rows), stream.paths[0].parent
         predictions = self.classify_table(
             table,
             progress_bar=progress_bar,
             check=lambda empty: empty.annotate(table[:0], columns, overwrite=overwrite),
+            folder=folder,
             **images,
         )
         return predictions.annotate(table, columns, overwrite=overwrite)
@@ -530,6 +532,7 @@ class MorphologyClassifier:
         bands=None,
         band=None,
         unit=None,
+        folder=None,
         progress_bar=False,
         check=None,
     ):
@@ -541,6 +544,8 @@ class MorphologyClassifier:
         table, image, mosaic, survey, size, hdu, bands, band, unit, \
 progress_bar : optional
             As in `predict_table`.
+        folder : path-like, optional
+            Where images are looked for that are not in the current folder.
         check : callable, optional
             Called with predictions for no galaxy before the work begins, to
             find out early that they could not be used.
@@ -577,6 +582,7 @@ progress_bar : optional
             bands=bands,
             band=band,
             unit=unit,
+            folder=folder,
         )
         rows, order = feed.rows(table)
         predictions = self._classify(

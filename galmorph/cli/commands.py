@@ -8,6 +8,7 @@ import sys
 import time
 
 import galmorph
+from galmorph.cli.annotating import annotate, is_streamed
 from galmorph.cli.evaluate import add_evaluate
 from galmorph.cli.fetch import add_cache, add_fetch, add_source_options, create_source
 from galmorph.cli.train import add_finetune, add_train
@@ -25,6 +26,11 @@ paths, in the current folder or in its own, or positions, with --mosaic or
 --survey.
 
 A row that cannot be used is masked and flagged, and costs no other one.
+
+Positions that are annotated into a .parquet or .fits file go there in pieces:
+memory does not grow with the catalogue, which may be several files or a
+pattern of them. A run that was stopped goes on by the same command with
+--resume.
 """
 
 _PREDICT_EXAMPLES = """
@@ -35,6 +41,8 @@ examples:
       --columns best --output annotated.ecsv
   galmorph predict catalogue.fits --mosaic mosaic.fits --output annotated.fits
   galmorph predict catalogue.fits --survey sdss --output annotated.fits
+  galmorph predict sources.parquet --mosaic 'tiles/*.fits' --size petroR90 \\
+      --output morphology.parquet --resume --processes 4
 
 exit status:
   0  done        1  the work failed, or no galaxy could be classified
@@ -212,13 +220,25 @@ def _add_predict(commands, parents):
         ('--bands', 'BANDS', "names of the bands, with commas: 'g,r,i'"),
         ('--unit', 'UNIT', "unit of the pixels, 'nmgy'"),
         ('--image', 'COLUMN', "column of image paths (default: 'image', 'path', ...)"),
-        ('--mosaic', 'FILE', 'FITS image that holds the galaxies of the catalogue'),
+        ('--mosaic', 'FILES', "FITS image or tiles of the galaxies: 'tiles/*.fits'"),
         ('--survey', 'NAME', "fetch images: 'sdss', 'candels', 'auto', 'hips:ID'"),
         ('--format', 'FORMAT', 'read the input as a catalogue in this astropy format'),
     )  # fmt: skip
     for name, metavar, text in options:
         parser.add_argument(name, metavar=metavar, help=text)
     parser.set_defaults(columns='all')
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on with a run of the same command that was stopped',
+    )
+    parser.add_argument(
+        '--processes',
+        type=int,
+        default=1,
+        metavar='N',
+        help='processes that share the rows, each with a GPU of its own (default: 1)',
+    )
     add_source_options(parser)
     parser.add_argument(
         '--transforms',
@@ -283,6 +303,8 @@ def _demo(arguments):
 def _predict(arguments):
     from galmorph.cli import inputs, outputs
 
+    if is_streamed(arguments):
+        return _predict_files(arguments)
     output = outputs.Output(arguments.output, overwrite=arguments.overwrite)
     table, rows = inputs.collect(
         arguments.inputs,
@@ -292,6 +314,46 @@ def _predict(arguments):
         survey=arguments.survey,
     )
     size = inputs.parse_size(arguments.size, table)
+    classifier, source, columns, options = _parse(arguments)
+    # Whatever can be known to fail does so now: weights, device, columns, file.
+    empty = classifier.classify([])
+    with outputs.as_request():
+        answers = empty.annotate(table[:0], columns, overwrite=output.overwrite)
+    output.try_out(table, answers)
+    start = time.monotonic()
+    progress = {'progress_bar': not arguments.quiet}
+    if source is not None:
+        predictions = classifier.classify_table(
+            table, survey=source, size=size, bands=options['bands'], **progress
+        )
+    elif rows is None:
+        predictions = classifier.classify_table(
+            table, mosaic=arguments.mosaic, size=size, **options, **progress
+        )
+    else:
+        predictions = classifier.classify(rows, size=size, **options, **progress)
+    annotated = predictions.annotate(table, columns, overwrite=output.overwrite)
+    output.write(annotated)
+    if not arguments.quiet:
+        used = f'{classifier.card.name}, {time.monotonic() - start:.1f} s'
+        print(outputs.summarise(predictions, rows, used))
+        print(
+            f'wrote {output.path}: {len(table)} rows, {len(annotated.colnames)} columns'
+        )
+    return 0 if predictions.is_predicted.any() or not len(table) else 1
+
+
+def _predict_files(arguments):
+    classifier, source, columns, options = _parse(arguments)
+    # Weights that are not there are found out first.
+    classifier.classify([])
+    return annotate(arguments, classifier, source, columns=columns, **options)
+
+
+def _parse(arguments):
+    """The classifier, the survey, the columns, and how to read images."""
+    from galmorph.cli import inputs, outputs
+
     columns = inputs.parse_names(arguments.columns)
     if columns in (['all'], ['best']):
         columns = columns[0]
@@ -307,35 +369,7 @@ def _predict(arguments):
     if arguments.survey is not None:
         source = create_source(arguments, recipe=classifier.recipe)
         _check_survey(source, options)
-    # Whatever can be known to fail does so now: weights, device, columns, file.
-    empty = classifier.classify([])
-    with outputs.as_request():
-        answers = empty.annotate(table[:0], columns, overwrite=output.overwrite)
-    output.try_out(table, answers)
-    start = time.monotonic()
-    progress = {'progress_bar': not arguments.quiet}
-    if source is not None:
-        predictions = classifier.classify_table(
-            table, survey=source, size=size, bands=options['bands'], **progress
-        )
-    elif rows is None:
-        from galmorph.images import Mosaic
-
-        mosaic = Mosaic(arguments.mosaic, **options)
-        predictions = classifier.classify_table(
-            table, mosaic=mosaic, size=size, **progress
-        )
-    else:
-        predictions = classifier.classify(rows, size=size, **options, **progress)
-    annotated = predictions.annotate(table, columns, overwrite=output.overwrite)
-    output.write(annotated)
-    if not arguments.quiet:
-        used = f'{classifier.card.name}, {time.monotonic() - start:.1f} s'
-        print(outputs.summarise(predictions, rows, used))
-        print(
-            f'wrote {output.path}: {len(table)} rows, {len(annotated.colnames)} columns'
-        )
-    return 0 if predictions.is_predicted.any() or not len(table) else 1
+    return classifier, source, columns, options
 
 
 def _check_survey(source, options):

@@ -11,6 +11,7 @@ from astropy.table import QTable
 from galmorph.cli.outputs import RequestError
 
 __all__ = [
+    'choose_size',
     'collect',
     'parse_hdu',
     'parse_names',
@@ -88,7 +89,7 @@ def collect(inputs, *, format=None, image=None, mosaic=None, survey=None):  # no
 
 
 def _images(table, image, mosaic, survey, folder):
-    from galmorph.inference.catalog import coordinates_of, iterate_table
+    from galmorph.inference.catalog import beside, coordinates_of, iterate_table
 
     if sum(given is not None for given in (image, mosaic, survey)) > 1:
         msg = 'give one of --image, --mosaic and --survey, not both'
@@ -97,23 +98,12 @@ def _images(table, image, mosaic, survey, folder):
         coordinates_of(table)
         return None
     if mosaic is not None:
-        if not Path(mosaic).is_file():
+        if not Path(mosaic).exists() and not glob.glob(mosaic):  # noqa: PTH207
             msg = f'there is no file {mosaic!r} for --mosaic'
             raise ValueError(msg)
         coordinates_of(table)
         return None
-    return [_beside(obj, folder) for obj, _ in iterate_table(table, image=image)]
-
-
-def _beside(obj, folder):
-    """A path as it is, or in the folder of the catalogue."""
-    if isinstance(obj, bytes):
-        obj = obj.decode()
-    if not isinstance(obj, str) or not obj.strip():
-        return obj
-    obj = str(obj)
-    inside = folder / obj
-    return str(inside) if not Path(obj).exists() and inside.exists() else obj
+    return [beside(obj, folder) for obj, _ in iterate_table(table, image=image)]
 
 
 def _expand(path):
@@ -237,23 +227,57 @@ def parse_size(text, table, *, option='--size'):
 
     if text is None:
         return None
-    size = text
-    if text not in table.colnames:
-        try:
-            size = u.Quantity(text)
-        except (TypeError, ValueError) as error:
-            msg = (
-                f'{option} {text!r} is neither a column, of {table.colnames}, nor a '
-                "value such as '3 arcsec' or '12 pix'"
-            )
-            raise RequestError(msg) from error
-        if size.unit == u.dimensionless_unscaled:
-            msg = f"{option} {text!r} needs a unit, such as '{text} arcsec'"
-            raise RequestError(msg)
     try:
-        return sizes_of(table, size)
+        return sizes_of(table, choose_size(text, table.colnames, option=option))
     except ValueError as error:
         raise RequestError(str(error)) from error
+
+
+def choose_size(text, names, *, option='--size'):
+    """
+    Tell a column of sizes from one size for all.
+
+    Parameters
+    ----------
+    text : str
+        What was given.
+    names : list of str
+        The columns of the table.
+    option : str, optional
+        The option, for messages.
+
+    Returns
+    -------
+    size : str or `~astropy.units.Quantity`
+        The column, or the size.
+
+    Raises
+    ------
+    `~galmorph.cli.outputs.RequestError`
+        If it is neither.
+
+    Examples
+    --------
+    >>> from galmorph.cli.inputs import choose_size
+    >>> choose_size('petroR90_r', ['ra', 'dec', 'petroR90_r'])
+    'petroR90_r'
+    >>> choose_size('3 arcsec', ['ra', 'dec'])
+    <Quantity 3. arcsec>
+    """
+    if text in names:
+        return text
+    try:
+        size = u.Quantity(text)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f'{option} {text!r} is neither a column, of {names}, nor a value such as '
+            "'3 arcsec' or '12 pix'"
+        )
+        raise RequestError(msg) from error
+    if size.unit == u.dimensionless_unscaled:
+        msg = f"{option} {text!r} needs a unit, such as '{text} arcsec'"
+        raise RequestError(msg)
+    return size
 
 
 def parse_names(text):

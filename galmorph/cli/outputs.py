@@ -21,6 +21,7 @@ __all__ = [
     'check_folder',
     'describe_installation',
     'summarise',
+    'summarise_counts',
     'summarise_flags',
 ]
 
@@ -268,7 +269,32 @@ def summarise_flags(flags):
            1  EDGE  part of the field that the weights see lies outside the image
     """
     flags = np.ma.filled(np.ma.asarray(flags), 0)
-    found = {flag: np.count_nonzero(flags & int(flag)) for flag in MorphologyFlag}
+    return summarise_counts(
+        {flag.name: np.count_nonzero(flags & int(flag)) for flag in MorphologyFlag}
+    )
+
+
+def summarise_counts(counts):
+    """
+    Tell how many rows have each flag.
+
+    Parameters
+    ----------
+    counts : dict of str to int
+        How many, by the name of the flag.
+
+    Returns
+    -------
+    text : str
+        As `summarise_flags` gives it.
+
+    Examples
+    --------
+    >>> from galmorph.cli.outputs import summarise_counts
+    >>> print(summarise_counts({'EDGE': 1200}))
+       1,200  EDGE  part of the field that the weights see lies outside the image
+    """
+    found = {flag: counts.get(flag.name, 0) for flag in MorphologyFlag}
     found = {flag: count for flag, count in found.items() if count}
     width = max((len(flag.name) for flag in found), default=0)
     meanings = describe_flags()

@@ -4,6 +4,7 @@
 import functools
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 from astropy import units as u
@@ -16,6 +17,7 @@ from galmorph.preprocessing.prepare import measure_image
 
 __all__ = [
     'START_HALF_WIDTH',
+    'beside',
     'coordinate_columns',
     'coordinates_of',
     'half_widths',
@@ -132,7 +134,7 @@ def iterate_table(table, *, image=None, sizes=None):
     )
 
 
-def read_row(row, **options):
+def read_row(row, *, folder=None, **options):
     """
     Read one row of `iterate_table`.
 
@@ -140,6 +142,8 @@ def read_row(row, **options):
     ----------
     row : tuple
         An image, or what `~galmorph.images.read_image` takes, and its size.
+    folder : path-like, optional
+        Where a relative path is looked for that is not in the current folder.
     **options
         Passed to `~galmorph.images.read_image`.
 
@@ -156,6 +160,8 @@ def read_row(row, **options):
     <GalaxyImage 20 x 20 pixels, bands unknown>
     """
     obj, size = row
+    if folder is not None:
+        obj = beside(obj, folder)
     if _reads_alone(obj):
         image = read_image(obj, **options)
     else:
@@ -164,6 +170,37 @@ def read_row(row, **options):
     if size is None or np.isnan(size):
         return image
     return image.at(image.position, size)
+
+
+def beside(obj, folder):
+    """
+    Look for a file in the current folder, and else in another one.
+
+    Parameters
+    ----------
+    obj : object
+        A path as text, or an image.
+    folder : path-like
+        The other folder.
+
+    Returns
+    -------
+    obj : object
+        The path, in that folder where it is there only; or the image.
+
+    Examples
+    --------
+    >>> from galmorph.inference.catalog import beside
+    >>> beside('lost.fits', 'images')
+    'lost.fits'
+    """
+    if isinstance(obj, bytes):
+        obj = obj.decode()
+    if not isinstance(obj, str) or not obj.strip():
+        return obj
+    obj = str(obj)
+    inside = Path(folder, obj)
+    return str(inside) if not Path(obj).exists() and inside.exists() else obj
 
 
 def _reads_alone(obj):

@@ -25,6 +25,7 @@ def make_feed(
     bands=None,
     band=None,
     unit=None,
+    folder=None,
 ):
     """
     Find out where the images of a table come from.
@@ -37,6 +38,9 @@ def make_feed(
         What the weights saw.
     image, mosaic, survey, size, hdu, bands, band, unit : optional
         As in `~galmorph.MorphologyClassifier.predict_table`.
+    folder : path-like, optional
+        That of the table, where images are looked for that are not in the
+        current folder.
 
     Returns
     -------
@@ -71,10 +75,10 @@ def make_feed(
     options = {'size': size, 'hdu': hdu, 'bands': bands, 'unit': unit}
     if mosaic is not None:
         return MosaicFeed(template, recipe, mosaic, **options)
-    return ColumnFeed(template, image, **options)
+    return ColumnFeed(template, image, folder=folder, **options)
 
 
-def make_reader(hdu, bands, unit):
+def make_reader(hdu, bands, unit, folder=None):
     """
     Make a function from a row to an image; a bad unit is found out at once.
 
@@ -82,6 +86,8 @@ def make_reader(hdu, bands, unit):
     ----------
     hdu, bands, unit : optional
         As in `~galmorph.images.read_image`.
+    folder : path-like, optional
+        As in `~galmorph.inference.catalog.read_row`.
 
     Returns
     -------
@@ -97,7 +103,9 @@ def make_reader(hdu, bands, unit):
     """
     if unit is not None:
         unit = u.Unit(unit)
-    return functools.partial(catalog.read_row, hdu=hdu, bands=bands, unit=unit)
+    return functools.partial(
+        catalog.read_row, folder=folder, hdu=hdu, bands=bands, unit=unit
+    )
 
 
 class ColumnFeed:
@@ -112,6 +120,8 @@ class ColumnFeed:
         The column.
     size, hdu, bands, unit : optional
         As in `~galmorph.MorphologyClassifier.predict_table`.
+    folder : path-like, optional
+        As in `make_feed`.
 
     Attributes
     ----------
@@ -135,14 +145,22 @@ class ColumnFeed:
     """
 
     def __init__(
-        self, template, image=None, *, size=None, hdu=None, bands=None, unit=None
+        self,
+        template,
+        image=None,
+        *,
+        size=None,
+        hdu=None,
+        bands=None,
+        unit=None,
+        folder=None,
     ):
         self.image = catalog.image_column(template, image)
         if unit is None:
             unit = getattr(template[self.image], 'unit', None)
         self.size = size
         self.names = _names([self.image], size)
-        self.reader = make_reader(hdu, bands, unit)
+        self.reader = make_reader(hdu, bands, unit, folder)
         self.provenance = {}
 
     def rows(self, table):

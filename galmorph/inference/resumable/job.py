@@ -53,12 +53,12 @@ class Job:
             raise ValueError(msg)
         self.classifier, self._make_predictions = classifier, make_predictions
         self._columns, self._overwrite, self._images = columns, overwrite, images
-        self.feed = None
+        self.feed, self._folder = None, None
 
     def __getstate__(self):
         return {**self.__dict__, 'feed': None}
 
-    def open(self, template):
+    def open(self, template, *, folder=None):
         """
         Look at the columns of the table, and where its images come from.
 
@@ -66,8 +66,13 @@ class Job:
         ----------
         template : `~astropy.table.QTable`
             The table, or one like it without rows.
+        folder : `~pathlib.Path`, optional
+            That of the table; where it was opened before, as it was then.
         """
-        self.feed = make_feed(template, self.classifier.recipe, **self._images)
+        self._folder = folder or self._folder
+        self.feed = make_feed(
+            template, self.classifier.recipe, folder=self._folder, **self._images
+        )
 
     def check(self, template):
         """

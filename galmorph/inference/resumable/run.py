@@ -140,7 +140,7 @@ def annotate_file(
             _clear(folder)
         stream = stack.enter_context(open_tables(tables, format=format, scratch=folder))
         try:
-            job.open(stream.template)
+            job.open(stream.template, folder=_folder_of(stream))
             job.check(stream.template)
             manifest = Manifest({**job.describe(), 'table': _describe(stream)})
             is_done = _is_done(output, manifest, resume=resume, overwrite=overwrite)
@@ -216,6 +216,10 @@ def _clear(folder):
             shutil.rmtree(path)
         elif path.name != 'lock':
             path.unlink()
+
+
+def _folder_of(stream):
+    return stream.paths[0].parent if stream.paths else None
 
 
 def _describe(stream):
