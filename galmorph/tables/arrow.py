@@ -82,8 +82,10 @@ def from_arrow(array, shape=None):
     if types.is_null(kind):
         return np.full(len(array), np.nan), mask
     if _is_text(kind):
-        filled = array.fill_null('' if _is_text(kind, binary=False) else b'')
-        letter = 'U' if _is_text(kind, binary=False) else 'S'
+        is_text = _is_text(kind, binary=False)
+        array = array.cast(pa.large_string() if is_text else pa.large_binary())
+        filled = array.fill_null('' if is_text else b'')
+        letter = 'U' if is_text else 'S'
         values = filled.to_numpy(zero_copy_only=False).astype(letter)
         return (values if values.dtype.itemsize else values.astype(f'{letter}1')), mask
     if types.is_boolean(kind):

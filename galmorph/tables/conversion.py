@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from galmorph.tables.columns import Layout
-from galmorph.tables.parquet import ParquetReader, ParquetWriter
+from galmorph.tables.parquet import ParquetReader
+from galmorph.tables.parquet_writing import ParquetWriter
 from galmorph.tables.text import iterate_csv, iterate_ecsv
 from galmorph.tables.votable import iterate_votable
 

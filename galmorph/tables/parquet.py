@@ -1,22 +1,21 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Tables in Parquet, by pieces."""
+"""Tables in Parquet, read by pieces."""
 
-import base64
 import contextlib
 import io
 import json
 
 import numpy as np
 from astropy.table import Column, MaskedColumn
-from astropy.table.meta import get_header_from_yaml, get_yaml_from_table
+from astropy.table.meta import get_header_from_yaml
 
-from galmorph.tables.arrow import from_arrow, n_leaves, to_arrow, type_of
+from galmorph.tables.arrow import from_arrow, n_leaves
 from galmorph.tables.columns import SERIALIZED, add_masks, from_plain, linked_names
 
-__all__ = ['ParquetReader', 'ParquetWriter']
+__all__ = ['ParquetReader', 'import_parquet']
 
 _VOTABLE = b'IVOA.VOTable-Parquet.content'
-_MASKED = b'galmorph::masked'
+MASKED_KEY = b'galmorph::masked'
 _BATCH_ROWS = 65_536
 
 
@@ -62,7 +61,7 @@ class ParquetReader:
     """
 
     def __init__(self, path):
-        parquet = _pyarrow_parquet()
+        parquet = import_parquet()
         self.path = path
         self._cursor = None
         with self._named():
@@ -87,7 +86,7 @@ class ParquetReader:
         for name in self._schema.names:
             self._parts.setdefault(owners.get(name, name), []).append(name)
         self.colnames = list(self._parts)
-        self._masked = set(json.loads(metadata.get(_MASKED, b'[]')))
+        self._masked = set(json.loads(metadata.get(MASKED_KEY, b'[]')))
         self._unmasked = _with_mask_beside(self._serialized)
         self._counted = set()
 
@@ -200,9 +199,10 @@ class ParquetReader:
     def _column(self, name, array):
         attributes = self._attributes.get(name, {})
         values, mask = from_arrow(array, attributes.get('shape'))
-        length = self._lengths.get(name)
-        if length and values.dtype.kind in 'US':
-            values = values.astype(f'{values.dtype.kind}{length}', copy=False)
+        if name in self._lengths and values.dtype.kind in 'US':
+            said = np.dtype(f'{values.dtype.kind}{self._lengths[name] or 1}')
+            # (never cut, whatever was said)
+            values = values.astype(max(said, values.dtype), copy=False)
         if name in self._masked and name not in self._unmasked:
             mask = False if mask is None else mask
             column = MaskedColumn(values, name=name, mask=mask, copy=False)
@@ -307,151 +307,26 @@ def _with_mask_beside(node):
     return found
 
 
-class ParquetWriter:
+def import_parquet():
     """
-    A Parquet file that is written by pieces, as astropy writes it.
+    Import the module of pyarrow for Parquet.
 
-    Parameters
-    ----------
-    file : file object
-        Open to write bytes.
-    layout : `~galmorph.tables.columns.Layout`
-        The columns.
-    plain : bool, optional
-        Whether to mark masked values by null alone. By default there is a
-        column of the mask beside each, since astropy reads no nulls; strings
-        and floats are null besides, for those who do.
+    Returns
+    -------
+    parquet : module
+        ``pyarrow.parquet``.
+
+    Raises
+    ------
+    ImportError
+        If pyarrow is missing; the message says what to do.
 
     Examples
     --------
-    >>> import io
-    >>> from astropy.table import QTable
-    >>> from galmorph.tables.columns import Layout
-    >>> from galmorph.tables.parquet import ParquetWriter
-    >>> table = QTable({'a': [1, 2, 3]})
-    >>> file = io.BytesIO()
-    >>> writer = ParquetWriter(file, Layout(table))
-    >>> writer.write(Layout(table).split(table))
-    >>> writer.finish()
-    >>> QTable.read(file, format='parquet')['a'].tolist()
-    [1, 2, 3]
+    >>> from galmorph.tables.parquet import import_parquet
+    >>> import_parquet().__name__
+    'pyarrow.parquet'
     """
-
-    def __init__(self, file, layout, *, plain=False):
-        _pyarrow_parquet()
-        self._target = file
-        self._layout = layout
-        self._plain = plain
-        self._masked = [
-            name
-            for name, column in layout.columns.items()
-            if isinstance(column, MaskedColumn) and not plain
-        ]
-        self._writer = None
-        self._seen_masked = set()
-        self._lengths = {}
-        for name, column in layout.columns.items():
-            if column.dtype.kind in 'US':
-                size = (
-                    column.dtype.itemsize // np.dtype(f'{column.dtype.kind}1').itemsize
-                )
-                self._lengths[name] = max(size, 1)
-
-    def write(self, columns):
-        """
-        Add rows.
-
-        Parameters
-        ----------
-        columns : list of `~astropy.table.Column`
-            As `~galmorph.tables.columns.Layout.split` returns them.
-        """
-        import pyarrow as pa
-
-        self._seen_masked.update(
-            column.name for column in columns if isinstance(column, MaskedColumn)
-        )
-        if not len(columns[0]):
-            return
-        if self._writer is None:
-            self._open(columns)
-        arrays = []
-        for column in columns:
-            kind = self._schema.field(column.name).type
-            with_nulls = self._plain or column.dtype.kind in 'fUS'
-            try:
-                arrays.append(to_arrow(column, kind, with_nulls=with_nulls))
-            except pa.ArrowException as error:
-                msg = f'column {column.name!r} is not of type {kind}: {error}'
-                raise ValueError(msg) from error
-            if column.dtype.kind in 'US':
-                unit = np.dtype(f'{column.dtype.kind}1').itemsize
-                length = max(self._lengths[column.name], column.dtype.itemsize // unit)
-                self._lengths[column.name] = length
-            if column.name in self._masked:
-                mask = np.broadcast_to(getattr(column, 'mask', False), column.shape)
-                beside = Column(mask)
-                arrays.append(to_arrow(beside, type_of(beside), with_nulls=False))
-        batch = pa.Table.from_arrays(arrays, schema=self._schema)
-        self._writer.write_table(batch, row_group_size=len(batch))
-
-    def finish(self):
-        """Write the end of the file."""
-        if self._writer is None:
-            self._open(list(self._layout.columns.values()))
-        # How long the strings are is known only now. Readers take the metadata
-        # from the copy of the schema that Arrow keeps in the file.
-        metadata = dict(self._schema.metadata)
-        for name, length in self._lengths.items():
-            metadata[f'table::len::{name}'.encode()] = str(length).encode()
-        if self._plain:
-            metadata[_MASKED] = json.dumps(sorted(self._seen_masked)).encode()
-        schema = self._schema.with_metadata(metadata).serialize().to_pybytes()
-        self._writer.add_key_value_metadata(
-            {
-                **metadata,
-                b'ARROW:schema': base64.b64encode(schema),
-            }
-        )
-        self._writer.close()
-
-    def abandon(self):
-        """Give up before the end."""
-        if self._writer is not None:
-            self._writer.close()
-
-    def _open(self, columns):
-        import pyarrow as pa
-
-        fields = []
-        described = self._layout.to_table()
-        for column in columns:
-            try:
-                kind = type_of(column)
-            except (pa.ArrowException, NotImplementedError) as error:
-                msg = f'column {column.name!r} cannot be kept in Parquet: {error}'
-                raise ValueError(msg) from error
-            fields.append((column.name, kind))
-            if column.name in self._masked:
-                mask = Column(np.zeros((0, *column.shape[1:]), bool))
-                mask.name = f'{column.name}.mask'
-                fields.append((mask.name, type_of(mask)))
-                described.add_column(
-                    mask, index=described.colnames.index(column.name) + 1
-                )
-        serialized = add_masks(
-            self._layout.serialized, dict.fromkeys(self._masked, True)
-        )
-        if serialized:
-            described.meta[SERIALIZED] = serialized
-        text = '\n'.join(get_yaml_from_table(described))
-        self._schema = pa.schema(fields, metadata={'table_meta_yaml': text})
-        self._writer = _pyarrow_parquet().ParquetWriter(
-            self._target, self._schema, write_page_checksum=True
-        )
-
-
-def _pyarrow_parquet():
     try:
         from pyarrow import parquet
     except ImportError as error:

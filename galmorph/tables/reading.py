@@ -1,19 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tables in files or in memory, read by pieces as one."""
 
-import glob
-import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
-from astropy.table import QTable, Table, vstack
+from astropy.table import vstack
 
-from galmorph.tables.columns import Layout
-from galmorph.tables.conversion import open_converted
-from galmorph.tables.fits import FITSReader
-from galmorph.tables.formats import FORMATS, find_format
-from galmorph.tables.parquet import ParquetReader
+from galmorph.tables.formats import FORMATS
+from galmorph.tables.sources import Source, find_sources
 
 __all__ = ['TableStream', 'open_tables']
 
@@ -111,12 +105,12 @@ class TableStream:
         if format is not None and format not in FORMATS:
             msg = f'unknown format {format!r}; known are {", ".join(FORMATS)}'
             raise ValueError(msg)
-        sources = _find_sources(tables)
+        sources = find_sources(tables)
         self.paths = [source for source in sources if isinstance(source, Path)]
         self._readers = []
         try:
             for source in sources:
-                self._readers.append(_open_one(source, format, scratch))
+                self._readers.append(Source(source, format, scratch))
             self.colnames = list(self._readers[0].colnames)
             for reader in self._readers[1:]:
                 _check_names(reader, self._readers[0])
@@ -297,116 +291,6 @@ class TableStream:
                 msg = f'there is no column {name!r}, only {", ".join(self.colnames)}'
                 raise ValueError(msg)
         return names
-
-
-class _Source:
-    """A reader, and the file or table that it reads."""
-
-    def __init__(self, reader, source):
-        self._reader = reader
-        self._source = source
-        self.label = str(source) if isinstance(source, Path) else 'the table'
-        self.n_rows, self.colnames = reader.n_rows, reader.colnames
-        self.read, self.close = reader.read, reader.close
-
-    def fingerprint(self):
-        if isinstance(self._source, Path):
-            with self._source.open('rb') as file:
-                return hashlib.file_digest(file, _digest).hexdigest()
-        return self._reader.fingerprint()
-
-
-class _MemoryReader:
-    """A table in memory."""
-
-    def __init__(self, table):
-        self._table = QTable(table, copy=False)
-        self.n_rows = len(table)
-        self.colnames = table.colnames
-
-    def read(self, start, stop, names=None):
-        table = self._table if names is None else self._table[list(names)]
-        return table[start : max(start, stop)].copy()
-
-    def fingerprint(self):
-        layout = Layout(self._table)
-        digest = _digest()
-        kinds = [(n, c.dtype.str, str(c.unit)) for n, c in layout.columns.items()]
-        text = [repr(sorted(self._table.meta.items(), key=repr)), kinds, layout.how]
-        digest.update(repr(text).encode())
-        for start in range(0, self.n_rows, _SCAN_ROWS):
-            chunk = self._table[start : start + _SCAN_ROWS]
-            for column in layout.split(chunk):
-                for part in _bytes_of(column):
-                    digest.update(part)
-        return digest.hexdigest()
-
-    def close(self):
-        pass
-
-
-def _digest(content=b''):
-    return hashlib.blake2b(content, digest_size=16, usedforsecurity=False)
-
-
-def _bytes_of(column):
-    """What a column says: its mask, and its values where they count."""
-    values = np.asarray(np.ma.getdata(column))
-    mask = getattr(column, 'mask', None)
-    if mask is not None:
-        yield np.ascontiguousarray(mask).tobytes()
-        values = np.where(mask, np.zeros((), values.dtype), values)
-    if values.dtype.kind == 'O':
-        yield repr(values.tolist()).encode()
-    else:
-        yield np.ascontiguousarray(values).tobytes()
-
-
-def _find_sources(tables):
-    """Flatten to paths and tables."""
-    if isinstance(tables, Table):
-        return [tables]
-    if isinstance(tables, (str, os.PathLike)):
-        path = Path(tables)
-        if path.is_dir():
-            msg = (
-                f'{path} is a folder: give the files in it, as in '
-                f'{str(path / "**" / "*.parquet")!r}'
-            )
-            raise ValueError(msg)
-        if path.exists() or not glob.has_magic(str(path)):
-            return [path]
-        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
-        found = [Path(name) for name in found if not Path(name).is_dir()]
-        if not found:
-            msg = f'no file is named like {path}'
-            raise FileNotFoundError(msg)
-        return found
-    try:
-        sources = [source for table in tables for source in _find_sources(table)]
-    except TypeError:
-        msg = f'expected tables or paths of tables, not {type(tables).__name__}'
-        raise TypeError(msg) from None
-    if not sources:
-        msg = 'there is no table to open'
-        raise ValueError(msg)
-    return sources
-
-
-def _open_one(source, format_, scratch):
-    if not isinstance(source, Path):
-        return _Source(_MemoryReader(source), source)
-    if not source.exists():
-        msg = f'there is no file {source}'
-        raise FileNotFoundError(msg)
-    format_ = format_ or find_format(source)
-    if format_ == 'parquet':
-        reader = ParquetReader(source)
-    elif format_ == 'fits':
-        reader = FITSReader(source)
-    else:
-        reader = open_converted(source, format_, scratch)
-    return _Source(reader, source)
 
 
 def _check_names(source, first):

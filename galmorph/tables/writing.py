@@ -7,8 +7,8 @@ import secrets
 from pathlib import Path
 
 from galmorph.tables.columns import Layout
-from galmorph.tables.fits import FITSWriter
-from galmorph.tables.parquet import ParquetWriter
+from galmorph.tables.fits_writing import FITSWriter
+from galmorph.tables.parquet_writing import ParquetWriter
 
 __all__ = ['TableWriter', 'find_writer']
 

@@ -192,7 +192,7 @@ def test_bytes_depend_on_the_rows_alone():
     files = []
     for _ in range(2):
         from galmorph.tables.columns import Layout
-        from galmorph.tables.parquet import ParquetWriter
+        from galmorph.tables.parquet_writing import ParquetWriter
 
         file = io.BytesIO()
         layout = Layout(table)
