@@ -10,13 +10,14 @@ from astropy.io import fits
 from astropy.table import Column, MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
 
-from galmorph.exceptions import ImageError
+from galmorph.exceptions import ChangedFileError, ImageError
 from galmorph.flags import MorphologyFlag
-from galmorph.images import GalaxyImage, Mosaic
+from galmorph.images import GalaxyImage, Mosaic, TiledMosaic
 from galmorph.inference import catalog
 from galmorph.preprocessing.recipe import Recipe
 from tests.helpers.fits import make_wcs
 from tests.helpers.galaxies import add_noise, sersic_image
+from tests.helpers.tiles import SHAPE, divide
 
 NAN = np.nan
 
@@ -344,3 +345,53 @@ class TestIterateMosaic:
         with pytest.raises(ImageError, match='no celestial WCS') as info:
             catalog.iterate_mosaic(np.eye(50), SkyCoord([1], [1], unit='deg'), Recipe())
         assert info.value.flag == MorphologyFlag.NO_WCS
+
+
+class TestIterateTiles:
+    """Tiles on disk against the image that they were cut from."""
+
+    @pytest.fixture
+    def both(self, tmp_path):
+        sky = add_noise(
+            sersic_image(SHAPE, r_eff=4.0, position=(200, 150), flux=1e5), 0.3
+        ).astype('float32')
+        wcs = make_wcs(SHAPE, rotation=10)
+        tiles = TiledMosaic(divide(tmp_path / 'tiles', sky, wcs))
+        coords = wcs.pixel_to_world([200, 30, 205, 390, 120], [150, 40, 148, 290, 155])
+        return tiles, Mosaic((sky, wcs)), coords
+
+    def rows(self, mosaic, coords, **kwargs):
+        rows = catalog.iterate_mosaic(mosaic, coords, Recipe(), **kwargs)
+        return [catalog.read_target(row) for row in rows]
+
+    @pytest.mark.parametrize(
+        'sizes',
+        [None, [3, NAN, 4, 5, 9] * u.arcsec, [8, 9, 20, NAN, 1] * u.pix,
+         Masked([3, 3, 4, 5, 9] * u.arcsec, mask=[1, 0, 0, 0, 1])],
+    )  # fmt: skip
+    def test_as_one_image(self, both, sizes, monkeypatch):
+        tiles, mosaic, coords = both
+        expected = self.rows(mosaic, coords, sizes=sizes)
+        for max_bytes in (catalog._MAX_BYTES, 20_000):
+            # a few at a time, the largest one by one
+            monkeypatch.setattr(catalog, '_MAX_BYTES', max_bytes)
+            found = self.rows(tiles, coords, sizes=sizes)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one.data, other.data)
+                np.testing.assert_allclose(one.position, other.position, atol=1e-6)
+                assert one.size == other.size
+
+    def test_paths_and_patterns(self, both):
+        tiles, _, coords = both
+        folder = tiles.files[0][0].parent
+        for images in (folder, f'{folder}/*.fits', [path for path, _ in tiles.files]):
+            assert len(self.rows(images, coords, sizes=[2] * 5 * u.arcsec)) == 5
+
+    def test_file_that_changes_ends_the_work(self, both):
+        tiles, _, coords = both
+        rows = catalog.iterate_mosaic(tiles, coords, Recipe(), chunk_size=1)
+        next(rows)
+        for path, _ in tiles.files:
+            path.unlink()
+        with pytest.raises(ChangedFileError, match='is no longer there'):
+            list(rows)
