@@ -94,6 +94,9 @@ class FITSWriter:
         if not len(columns[0]):
             return
         rows = Table([part for column in columns for part in self._parts(column)])
+        for part in rows.itercols():
+            # what FITS has to say about units it says for the header
+            part.unit = part.format = None
         hdu = fits.table_to_hdu(rows)
         content = io.BytesIO()
         hdu.writeto(content)

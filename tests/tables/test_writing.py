@@ -2,12 +2,19 @@
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import (
+    Angle,
+    CartesianRepresentation,
+    EarthLocation,
+    Longitude,
+    SkyCoord,
+)
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.time import Time
+from astropy.utils.exceptions import AstropyUserWarning
 
 from galmorph.tables import TableWriter, open_tables
-from tests.helpers.columns import make_table
+from tests.helpers.columns import chunks_of, make_table
 
 FORMATS = ['parquet', 'fits']
 
@@ -124,3 +131,52 @@ def test_from_format_to_format(tmp_path, source, target):
     for name in ('count', 'size', 'kind'):
         assert read[name].mask.tolist() == table[name].mask.tolist()
     assert read['other'].frame.name == 'fk5'
+
+
+@pytest.mark.parametrize('suffix', FORMATS)
+def test_columns_of_other_kinds(tmp_path, suffix):
+    path = tmp_path / f'a.{suffix}'
+    values = np.arange(1.0, 9) / 8
+    table = QTable(
+        {
+            'longitude': Longitude(values * u.deg),
+            'angle': Angle(values * u.rad),
+            'place': EarthLocation.from_geodetic(values * u.deg, values * u.deg),
+            'star': SkyCoord(
+                values * u.deg,
+                values * u.deg,
+                distance=values * u.kpc,
+                pm_ra_cosdec=values * u.mas / u.yr,
+                pm_dec=values * u.mas / u.yr,
+                obstime=Time('J2015.5'),
+            ),
+            'vector': CartesianRepresentation(np.ones((3, 8)) * u.m),
+            'while': Time(2451545 + values, format='jd') - Time('J2000'),
+            'one': np.ones((8, 1)),
+        }
+    )
+    with TableWriter(path, table[:0]) as writer:
+        writer.write(table[:3])
+        writer.write(table[3:])
+    for read in (QTable.read(path), chunks_of(path, 3)):
+        for name in table.colnames:
+            assert type(read[name]) is type(table[name]), name
+            assert read[name].shape == table[name].shape, name
+        np.testing.assert_allclose(read['star'].distance.kpc, values)
+        assert read['star'].obstime == Time('J2015.5')
+        np.testing.assert_allclose(read['angle'].rad, values)
+
+
+def test_unit_that_fits_lacks_is_told_once(tmp_path):
+    path = tmp_path / 'a.fits'
+    table = QTable({'m': u.Magnitude(np.ones(9) * u.ABmag)})
+
+    def write():
+        with TableWriter(path, table) as writer:
+            for start in range(0, 9, 3):
+                writer.write(table[start : start + 3])
+
+    with pytest.warns(AstropyUserWarning, match=r'mag\(AB\)') as warned:
+        write()
+    assert len(warned) == 1
+    assert QTable.read(path)['m'].unit == u.ABmag
