@@ -36,8 +36,8 @@ def open_mosaic(images, *, hdu=None, bands=None, unit=None):
     Raises
     ------
     `~galmorph.exceptions.ImageError`
-        If there is no file, none of them can be used, or the image has no
-        celestial WCS.
+        If there is no file, none of them can be used, none has a band that is
+        asked for, or the image has no celestial WCS.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def _open_files(images, options):
     except FileNotFoundError as error:
         flag = MorphologyFlag.UNREADABLE_IMAGE
         raise ImageError(str(error), flag=flag) from error
-    if not mosaic.tiles:
+    if not mosaic.known_bands:
         path, reason = next(iter(mosaic.damaged.items()))
         n_files = len(mosaic.files)
         flag = MorphologyFlag.UNREADABLE_IMAGE
@@ -90,6 +90,10 @@ def _open_files(images, options):
             flag = MorphologyFlag.NO_WCS
             msg = f'the mosaic has no celestial WCS, {path}: {reason}'
         raise ImageError(msg, flag=flag)
+    missing = [band for band in mosaic.bands if band not in mosaic.known_bands]
+    if missing:
+        msg = f'bands {missing} are not among those of the files, {mosaic.known_bands}'
+        raise ImageError(msg, flag=MorphologyFlag.BANDS_MISSING)
     if len(mosaic.files) == 1 and _is_picture(mosaic):
         return Mosaic(mosaic.files[0][0], **options)
     return mosaic

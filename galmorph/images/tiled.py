@@ -149,6 +149,12 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         return self._set.bands
 
     @property
+    def known_bands(self):
+        """All bands of the files."""
+        _ = self.tiles
+        return self._set.known
+
+    @property
     def damaged(self):
         """Files that cannot be used, with the reason; a dict."""
         return self._set.damaged

@@ -33,6 +33,8 @@ class TileSet:
     ----------
     files : list of (`~pathlib.Path` or str, str or None)
         The files, and their bands where they were given.
+    known : tuple of str
+        All bands of the files, once their headers are read.
 
     Examples
     --------
@@ -195,16 +197,21 @@ class TileSet:
         return bool(near.any()) or not radii.size
 
     def _read_headers(self):
-        chosen, tiles = None, []
-        found = self._tiles_of_files(None)
-        known = tuple(dict.fromkeys(tile.band for tile in found))
+        found, chosen = self._tiles_of_files(None), None
         if self._names is not None:
-            chosen = _chosen(self._names, known)
-            if chosen is None:
-                found = self._tiles_of_files(self._names)
-                known = tuple(dict.fromkeys(tile.band for tile in found))
-        tiles = found if chosen is None else [t for t in found if t.band in chosen]
-        self._bands = known if chosen is None else chosen
+            chosen = self._choose(found)
+        if chosen is None and self._names is not None:
+            before = self._lost, self._damaged
+            named = self._tiles_of_files(self._names)
+            if named:
+                found = named
+            else:
+                # Bands that these files do not have.
+                self._lost, self._damaged = before
+                chosen = tuple(self._names)
+        self.known = tuple(dict.fromkeys(tile.band for tile in found))
+        self._bands = self.known if chosen is None else chosen
+        tiles = [tile for tile in found if tile.band in self._bands]
         for tile in tiles:
             if tile.damage:
                 self._damaged[tile.path] = tile.damage
@@ -212,6 +219,15 @@ class TileSet:
             what = 'is left out' if reason == NO_IMAGE else 'cannot be read'
             logger.warning('%s %s: %s', path, what, reason)
         return group_tiles(tiles)
+
+    def _choose(self, found):
+        """Bands of files that tell theirs, or None where they are to be named."""
+        names, known = self._names, {tile.band for tile in found}
+        # 'F160W' is one band, 'gri' three of them.
+        if isinstance(names, str) and names in known:
+            return (names,)
+        is_given = all(band is not None for _, band in self.files)
+        return tuple(names) if is_given or set(names) <= known else None
 
     def _tiles_of_files(self, names):
         # Nobody knows which part of the sky these are of.
@@ -231,13 +247,6 @@ class TileSet:
                 self._damaged[path] = NO_IMAGE
             tiles += found
         return tiles
-
-
-def _chosen(names, known):
-    """Bands that are known, or None. 'gri' is three of them, 'F160W' is one."""
-    if isinstance(names, str) and names in known:
-        return (names,)
-    return tuple(names) if set(names) <= set(known) else None
 
 
 def describe(error):

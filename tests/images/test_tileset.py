@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
-from galmorph.images import TiledMosaic
+from galmorph.images import TiledMosaic, open_mosaic
 from galmorph.images.celestial import shift_wcs
 from galmorph.images.tileset import describe
 from tests.helpers.fits import make_wcs
@@ -241,6 +241,23 @@ class TestBands:
             [make_sky(2)[135:146, 200], make_sky(0)[135:146, 200]],
         )
         assert len(image.meta['headers']) == 2
+
+    def test_band_that_no_file_has(self, tmp_path):
+        coords = self.bands(tmp_path, g=SHAPE, r=SHAPE)
+        by_name = {'g': tmp_path / 'g-0.fits', 'r': tmp_path / 'r-1.fits'}
+        for images in (tmp_path, by_name):
+            (image,) = cut(images, coords, bands=('g', 'i'))
+            assert image.flag == FLAGS.BANDS_MISSING
+            assert "not ['i']" in str(image)
+            with pytest.raises(ImageError, match=r"\['i'\] are not among") as info:
+                open_mosaic(images, bands=('g', 'i'))
+            assert info.value.flag == FLAGS.BANDS_MISSING
+
+    def test_names_of_planes_come_before_those_of_headers(self, tmp_path):
+        wcs = make_wcs(SHAPE)
+        write(tmp_path / 'a.fits', make_sky(), wcs, FILTER='HSC-R')
+        (image,) = cut(tmp_path, wcs.pixel_to_world([200], [140]), bands='r')
+        assert image.bands == ('r',)
 
     def test_wrong_shape_costs_only_its_rows(self, tmp_path):
         coords = self.bands(tmp_path, g=SHAPE, r=(299, 400))
