@@ -3,9 +3,9 @@
 
 import collections
 import contextlib
+import io
 import os
 import threading
-from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
@@ -267,8 +267,7 @@ class _Rows:
         self.wide = np.float64 if bitpix in (32, 64, -64) else np.float32
         self.file = None
         if not is_remote(tile.path):
-            file = Path(tile.path).open('rb', buffering=0)  # noqa: SIM115
-            self.file = stack.enter_context(file)
+            self.file = stack.enter_context(io.FileIO(os.fspath(tile.path)))
 
     def spans(self, boxes):
         if self.file is not None:

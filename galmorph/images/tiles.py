@@ -2,6 +2,7 @@
 """The headers of FITS files as tiles of the sky, and bands on one grid as fields."""
 
 import dataclasses
+import functools
 import os
 import re
 import warnings
@@ -149,7 +150,7 @@ class Field:
         names = dict.fromkeys(_file_name(tile.path) for tile in self.tiles.values())
         return ', '.join(names)
 
-    @property
+    @functools.cached_property
     def paths(self):
         """The files, each once."""
         return tuple(dict.fromkeys(tile.path for tile in self.tiles.values()))
