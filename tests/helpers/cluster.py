@@ -41,7 +41,9 @@ def start_cluster(folder, n_workers=2, *, preload=_PRELOAD):
             threads_per_worker=1,
             processes=True,
             host='127.0.0.1',
+            # no page, and no fixed port for it either
             dashboard_address=None,
+            scheduler_kwargs={'dashboard_address': '127.0.0.1:0'},
             death_timeout=300,
             local_directory=str(folder),
             preload=[preload],

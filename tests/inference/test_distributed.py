@@ -37,7 +37,9 @@ N_GALAXY = 40
 def sky(tmp_path_factory):
     module = load_file('benchmarks/generated_sky.py')
     folder = tmp_path_factory.mktemp('sky')
-    return module.make_sky(folder, N_GALAXY, tile_side=600, spacing=190, bands='gri')
+    options = {'tile_side': 600, 'spacing': 190, 'bands': 'gri'}
+    # Four HEALPix pixels of each order meet here.
+    return module.make_sky(folder, N_GALAXY, centre=(180.0, 0.0), **options)
 
 
 @pytest.fixture(scope='module')
@@ -82,8 +84,9 @@ def hats(frame, tmp_path_factory):
             catalog_name='sources',
             ra_column='alpha',
             dec_column='delta',
-            partition_rows=10,
-            highest_order=10,
+            lowest_order=4,
+            highest_order=4,
+            partition_rows=N_GALAXY,
             margin_threshold=None,
         )
         catalogue.write_catalog(path, progress_bar=False)
