@@ -21,6 +21,8 @@ from galmorph.inference.feeds import make_feed, make_reader
 
 __all__ = ['annotate']
 
+__doctest_requires__ = {'annotate': ['dask.dataframe', 'distributed']}
+
 # A worker with several threads works on one partition at a time: the network has
 # the device for itself, and the classifier has threads of its own.
 _ONE_AT_A_TIME = threading.Lock()
@@ -117,6 +119,16 @@ def annotate(
 
     Examples
     --------
+    >>> import dask.dataframe as dd
+    >>> import pandas as pd
+    >>> from galmorph.inference.distributed import annotate
+    >>> frame = pd.DataFrame({'name': ['a', 'b'], 'path': ['a.fits', 'b.fits']})
+    >>> catalogue = dd.from_pandas(frame, npartitions=2)
+    >>> annotated = annotate(catalogue, device='cpu', columns='best')
+    >>> annotated.npartitions, annotated.columns.tolist()
+    (2, ['name', 'path', 'morphology_class', 'morphology_probability',
+    'morphology_path', 'morphology_flags', 'morphology_reason'])
+
     On a cluster of two processes on this machine::
 
         import lsdb
