@@ -4,12 +4,13 @@
 import numpy as np
 import torch
 
+from galmorph.networks import create_network
 from galmorph.networks.heads import create_head
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
 from galmorph.weights import WeightsCard, save_weights
 
-__all__ = ['TinyNetwork', 'draw_stamps', 'make_tiny_card']
+__all__ = ['TinyNetwork', 'draw_stamps', 'make_compact_card', 'make_tiny_card']
 
 QUESTIONS = [
     'smooth_or_features',
@@ -73,6 +74,25 @@ def make_tiny_card(folder, *, structure=None, schema='gz2', options=(), **change
     card = folder / f'{name}.yaml'
     WeightsCard.from_dict(content).to_file(card)
     return card
+
+
+def make_compact_card(folder):
+    """Write weights of a network of the package, which other processes know too."""
+    options = {'stem': 4, 'widths': [4, 8], 'depths': [1, 1]}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        structure = load_schema('gz2').structure
+        network = create_network('compact', structure=structure, **options)
+    path = folder / 'small.safetensors'
+    sha256 = save_weights(network.state_dict(), path, precision='float32')
+    return make_tiny_card(
+        folder,
+        network={'name': 'compact', 'options': options},
+        recipe=Recipe(views=(0.0,), output_size=32).to_dict(),
+        file=path.name,
+        size=path.stat().st_size,
+        sha256=sha256,
+    )
 
 
 def draw_stamps(n, size=48, seed=0):

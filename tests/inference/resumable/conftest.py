@@ -12,7 +12,7 @@ from tests.helpers.tiny import draw_stamps
 
 @pytest.fixture
 def table(tmp_path):
-    """Return a table of 30 pictures, one of which is missing, with all its trimmings."""
+    """Return a table of 30 pictures, one of which is missing."""
     n = 30
     paths = [tmp_path / f'{index}.png' for index in range(n)]
     for path, stamp in zip(paths, draw_stamps(n - 1), strict=False):

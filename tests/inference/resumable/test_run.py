@@ -296,7 +296,9 @@ class TestFaults:
                 save(store, number, answers)
 
             patch.setattr(ChunkStore, 'save', fill)
-            with pytest.raises(OSError, match='is full. 3 chunks of 4 rows are finish'):
+            with pytest.raises(
+                OSError, match=r'is full\. 3 chunks of 4 rows are finish'
+            ):
                 classifier.predict_table(table, output=path)
         classifier.predict_table(table, output=path, resume=True)
         assert len(QTable.read(path)) == 30
