@@ -603,9 +603,16 @@ class TestPredictTable:
 
     @pytest.mark.parametrize('table', [[], {'path': ['a']}, 'table.fits', None])
     def test_table_must_be_one(self, classifier, table):
-        for call in (classifier.predict_table, classifier.classify_table):
-            with pytest.raises(TypeError, match='must be an astropy Table, not'):
-                call(table)
+        with pytest.raises(TypeError, match='must be an astropy Table, not'):
+            classifier.classify_table(table)
+
+    @pytest.mark.parametrize(
+        ('table', 'text'),
+        [([], 'no table'), ({'path': ['a']}, 'not dict'), ('table.fits', 'table.fits')],
+    )
+    def test_table_or_files(self, classifier, table, text):
+        with pytest.raises((TypeError, ValueError, FileNotFoundError), match=text):
+            classifier.predict_table(table)
 
     def test_empty_tables(self, classifier):
         tables = [

@@ -69,7 +69,9 @@ def annotate(arguments, classifier, source, *, columns, **options):
 
     Examples
     --------
-    See ``galmorph predict --help``.
+    >>> from galmorph.cli import main
+    >>> main(['predict', 'lost.fits', '--survey', 'sdss', '--output', 'a.fits'])
+    2
     """
     from galmorph.exceptions import ChangedFileError
     from galmorph.tables import open_tables

@@ -206,7 +206,20 @@ class MosaicFeed:
 
     Examples
     --------
-    See `~galmorph.inference.catalog.iterate_mosaic`.
+    >>> import numpy as np
+    >>> from astropy import units as u
+    >>> from astropy.table import Table
+    >>> from astropy.wcs import WCS
+    >>> from galmorph import Recipe
+    >>> from galmorph.inference.feeds import MosaicFeed
+    >>> wcs = WCS({'CTYPE1': 'RA---TAN', 'CTYPE2': 'DEC--TAN', 'CRPIX1': 100,
+    ...            'CRPIX2': 100, 'CDELT1': -1e-4, 'CDELT2': 1e-4})
+    >>> table = Table({'ra': [0.0], 'dec': [0.0]})
+    >>> feed = MosaicFeed(
+    ...     table, Recipe(), (np.zeros((200, 200)), wcs), size=[1] * u.arcsec)
+    >>> rows, order = feed.rows(table)
+    >>> [feed.reader(row).shape2d for row in rows]
+    [(25, 25)]
     """
 
     reader = staticmethod(catalog.read_target)

@@ -281,6 +281,8 @@ def _is_near_icrs(wcs):
 
 def _stack(xx, xy, x, yx, yy, y):  # noqa: PLR0917
     """A stack of affine matrices from their six numbers."""
+    if not any(np.ndim(number) for number in (xx, xy, x, yx, yy, y)):
+        return np.array([[xx, xy, x], [yx, yy, y], [0, 0, 1]], float)
     numbers = np.broadcast_arrays(xx, xy, x, yx, yy, y, 0.0, 0.0, 1.0)
     matrix = np.stack([np.asarray(number, float) for number in numbers], -1)
     return matrix.reshape(*matrix.shape[:-1], 3, 3)

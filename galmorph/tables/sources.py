@@ -4,6 +4,7 @@
 import glob
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -193,11 +194,11 @@ def find_sources(tables):
             msg = f'no file is named like {path}'
             raise FileNotFoundError(msg)
         return found
-    try:
-        sources = [source for table in tables for source in find_sources(table)]
-    except TypeError:
+    # The keys of a dict are no paths.
+    if isinstance(tables, dict) or not isinstance(tables, Iterable):
         msg = f'expected tables or paths of tables, not {type(tables).__name__}'
-        raise TypeError(msg) from None
+        raise TypeError(msg)
+    sources = [source for table in tables for source in find_sources(table)]
     if not sources:
         msg = 'there is no table to open'
         raise ValueError(msg)

@@ -39,7 +39,19 @@ def assemble(work, stream, path, *, folder, meta, on_block):
 
     Examples
     --------
-    See `~galmorph.inference.resumable.annotate_file`.
+    It is the last step of:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.table import QTable
+    >>> from galmorph import MorphologyClassifier
+    >>> stamps = np.random.default_rng(1).integers(0, 255, (2, 64, 64, 3), np.uint8)
+    >>> classifier = MorphologyClassifier(device='cpu')
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = classifier.predict_table(
+    ...         QTable({'image': stamps}), output=f'{folder}/annotated.fits')
+    ...     len(QTable.read(path))
+    2
     """
     job = work.job
     empty = job.no_answers()

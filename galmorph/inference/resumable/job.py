@@ -41,7 +41,22 @@ class Job:
 
     Examples
     --------
-    See `~galmorph.MorphologyClassifier.predict_table`.
+    >>> import numpy as np
+    >>> from astropy.table import QTable
+    >>> from galmorph import MorphologyClassifier
+    >>> from galmorph.inference.resumable.job import Job
+    >>> from galmorph.predictions import make_predictions
+    >>> classifier = MorphologyClassifier(device='cpu')
+    >>> def predict(*answers, **provenance):
+    ...     values, std, flags, reasons = answers
+    ...     return make_predictions(
+    ...         classifier.schema, values, std=std, flags=flags, reasons=reasons)
+    >>> table = QTable({'image': np.random.default_rng(1).random((2, 3, 64, 64))})
+    >>> job = Job(classifier, predict, columns='best')
+    >>> job.open(table[:0])
+    >>> (answers,) = job.run([table])
+    >>> len(job.annotate(answers, table, {}))
+    2
     """
 
     def __init__(

@@ -116,7 +116,24 @@ class TilePlan:
 
     Examples
     --------
-    See `RowPlan`.
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from astropy.table import Table
+    >>> from galmorph import Recipe
+    >>> from galmorph.inference.feeds import MosaicFeed
+    >>> from galmorph.inference.resumable.plan import TilePlan
+    >>> from galmorph.tables import open_tables
+    >>> stream = open_tables(Table({'ra': [1.0, 0, 1, 0], 'dec': [0.0, 0, -0.001, 0]}))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for ra in (0, 1):
+    ...         header = fits.Header({
+    ...             'CTYPE1': 'RA---TAN', 'CTYPE2': 'DEC--TAN', 'CRVAL1': ra,
+    ...             'CRPIX1': 50, 'CRPIX2': 50, 'CDELT1': -1e-4, 'CDELT2': 1e-4})
+    ...         fits.writeto(f'{folder}/{ra}.fits', np.ones((99, 99), 'f4'), header)
+    ...     feed = MosaicFeed(stream.template, Recipe(), folder)
+    ...     print(TilePlan(stream, feed, 10, folder).rows(0))
+    [1 3 2 0]
     """
 
     def __init__(self, stream, feed, chunk_size, folder):

@@ -124,7 +124,19 @@ def annotate_file(
 
     Examples
     --------
-    See `~galmorph.MorphologyClassifier.predict_table`.
+    A classifier makes the job:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.table import QTable
+    >>> from galmorph import MorphologyClassifier
+    >>> stamps = np.random.default_rng(1).integers(0, 255, (2, 64, 64, 3), np.uint8)
+    >>> classifier = MorphologyClassifier(device='cpu')
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = classifier.predict_table(
+    ...         QTable({'image': stamps}), output=f'{folder}/annotated.fits')
+    ...     len(QTable.read(path))
+    2
     """
     if n_processes < 1:
         msg = f'n_processes must be at least 1, not {n_processes!r}'

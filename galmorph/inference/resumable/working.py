@@ -40,7 +40,19 @@ class Work(NamedTuple):
 
     Examples
     --------
-    See `~galmorph.MorphologyClassifier.predict_table`.
+    >>> import tempfile
+    >>> from astropy.table import Table
+    >>> from galmorph.inference.resumable.chunks import ChunkStore
+    >>> from galmorph.inference.resumable.plan import RowPlan
+    >>> from galmorph.inference.resumable.working import Work
+    >>> from galmorph.inference.stream import Answers, Progress
+    >>> from galmorph.tables import open_tables
+    >>> plan = RowPlan(open_tables(Table({'path': list('abcde')})), ['path'], 2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = ChunkStore(folder)
+    ...     store.save(1, Answers.empty(2, 37))
+    ...     Work(None, plan, store, Progress(5)).pending
+    [0, 2]
     """
 
     job: object
@@ -68,7 +80,19 @@ def run_here(work):
 
     Examples
     --------
-    See `~galmorph.MorphologyClassifier.predict_table`.
+    What a classifier does with ``output``:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.table import QTable
+    >>> from galmorph import MorphologyClassifier
+    >>> stamps = np.random.default_rng(1).integers(0, 255, (2, 64, 64, 3), np.uint8)
+    >>> classifier = MorphologyClassifier(device='cpu')
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = classifier.predict_table(
+    ...         QTable({'image': stamps}), output=f'{folder}/annotated.fits')
+    ...     len(QTable.read(path))
+    2
     """
     pending = work.pending
     inputs = map(work.plan.inputs, pending)
@@ -104,7 +128,13 @@ def run_in_processes(work, n_processes):
 
     Examples
     --------
-    See `~galmorph.MorphologyClassifier.predict_table`.
+    What a classifier does with ``output`` and ``n_processes``, in a script:
+
+    >>> def annotate():
+    ...     classifier.predict_table(
+    ...         'in.parquet', mosaic='tiles', output='out.parquet', n_processes=2)
+    >>> if __name__ == '__main__':
+    ...     annotate()  # doctest: +SKIP
     """
     context = multiprocessing.get_context('spawn')
     ranks = context.SimpleQueue()

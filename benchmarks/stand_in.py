@@ -1,0 +1,60 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Weights that cost next to nothing, to measure what lies around a network.
+
+They are of a network of the package, so that every process can load them. Their
+numbers are random.
+"""
+
+import torch
+
+from galmorph import Recipe, create_network, load_schema
+from galmorph.weights import WeightsCard, save_weights
+
+__all__ = ['make_stand_in']
+
+
+def make_stand_in(folder, *, output_size=32):
+    """
+    Write weights and their card.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        Where to.
+    output_size : int, optional
+        The side of the view that the network sees.
+
+    Returns
+    -------
+    card : `~pathlib.Path`
+        The card.
+    """
+    options = {'stem': 4, 'widths': [4, 8], 'depths': [1, 1]}
+    torch.manual_seed(3)
+    network = create_network(
+        'compact', structure=load_schema('gz2').structure, **options
+    )
+    path = folder / 'stand-in.safetensors'
+    sha256 = save_weights(network.state_dict(), path, precision='float32')
+    card = WeightsCard(
+        name='stand-in',
+        title='Stand-in',
+        description='Random numbers, for measurements of time and memory.',
+        version='1',
+        licence='BSD-3-Clause',
+        instrument='SDSS',
+        network={'name': 'compact', 'options': options},
+        schema='gz2',
+        recipe=Recipe(views=(0.0,), output_size=output_size).to_dict(),
+        file=path.name,
+        size=path.stat().st_size,
+        sha256=sha256,
+        training={},
+        metrics={},
+        supported_questions=list(load_schema('gz2').names),
+        limits=[],
+        paper={},
+    )
+    card.to_file(folder / 'stand-in.yaml')
+    return folder / 'stand-in.yaml'
