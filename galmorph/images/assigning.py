@@ -138,7 +138,26 @@ def assign(tiles, positions, half_width, *, among=None, usable=None, tried=None)
 
     Examples
     --------
-    See `~galmorph.images.TiledMosaic`.
+    Of two tiles that share 10 columns, and a position outside both:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.coordinates import SkyCoord
+    >>> from astropy.io import fits
+    >>> from galmorph.images.assigning import HalfWidth, assign
+    >>> from galmorph.images.positions import Positions
+    >>> from galmorph.images.tileset import TileSet
+    >>> header = fits.Header({'CTYPE1': 'RA---TAN', 'CTYPE2': 'DEC--TAN',
+    ...                       'CRPIX1': 20.5, 'CRPIX2': 10.5, 'CDELT1': -1e-4,
+    ...                       'CDELT2': 1e-4, 'BUNIT': 'nJy', 'FILTER': 'r'})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fits.writeto(f'{folder}/a.fits', np.ones((20, 30)), header)
+    ...     header['CRPIX1'] -= 20
+    ...     fits.writeto(f'{folder}/b.fits', np.ones((20, 30)), header)
+    ...     positions = Positions(SkyCoord([5e-4, -7e-4, 9], [0, 0, 9], unit='deg'))
+    ...     index, x, y = assign(TileSet(folder), positions, HalfWidth(8, 3))
+    >>> print(index, x.round(3), y.round(3))
+    [ 0  1 -1] [14.5  6.5  nan] [9.5 9.5 nan]
     """
     n = len(positions)
     index = np.full(n, -1, np.int32)

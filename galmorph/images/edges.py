@@ -123,7 +123,31 @@ class Edges:
 
     Examples
     --------
-    See `~galmorph.images.TiledMosaic`.
+    The end of a row of one tile, and how it goes on in the next:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from galmorph.images.edges import Edges
+    >>> from galmorph.images.fields import FieldReader
+    >>> from galmorph.images.tileset import TileSet
+    >>> sky = np.tile(np.arange(40.0), (20, 1))
+    >>> header = fits.Header({'CTYPE1': 'RA---TAN', 'CTYPE2': 'DEC--TAN',
+    ...                       'CRPIX1': 20.5, 'CRPIX2': 10.5, 'CDELT1': -1e-4,
+    ...                       'CDELT2': 1e-4, 'BUNIT': 'nJy', 'FILTER': 'r'})
+    >>> own, frame = np.array([[17, 20, 0, 1], [17, 23, 0, 1]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fits.writeto(f'{folder}/a.fits', sky[:, :20], header)
+    ...     header['CRPIX1'] -= 20
+    ...     fits.writeto(f'{folder}/b.fits', sky[:, 20:], header)
+    ...     tiles = TileSet(folder)
+    ...     edges = Edges(tiles, FieldReader(tiles).read)
+    ...     (piece,), unit = edges.read(0, own[np.newaxis], ('r',))
+    ...     ((whole, box),) = edges.complete(
+    ...         0, [(piece, own)], frame[np.newaxis], ('r',), unit
+    ...     )
+    >>> print(piece[0], whole[0], box)
+    [[17. 18. 19.]] [[17. 18. 19. 20. 21. 22.]] [17 23  0  1]
     """
 
     def __init__(self, tiles, read):

@@ -29,7 +29,26 @@ class FieldReader:
 
     Examples
     --------
-    See `~galmorph.images.TiledMosaic`.
+    Two bands of one grid, the second of which comes in the unit of the first:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from galmorph.images.fields import FieldReader
+    >>> from galmorph.images.tileset import TileSet
+    >>> sky = np.arange(400.0).reshape(20, 20)
+    >>> header = fits.Header({'CTYPE1': 'RA---TAN', 'CTYPE2': 'DEC--TAN',
+    ...                       'CRPIX1': 20.5, 'CRPIX2': 10.5, 'CDELT1': -1e-4,
+    ...                       'CDELT2': 1e-4, 'BUNIT': 'nJy', 'FILTER': 'r'})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fits.writeto(f'{folder}/r.fits', sky, header)
+    ...     header.update(BUNIT='uJy', FILTER='i')
+    ...     fits.writeto(f'{folder}/i.fits', sky, header)
+    ...     reader = FieldReader(TileSet(folder))
+    ...     (pixels,), unit = reader.read(0, np.array([[1, 4, 0, 2]]), ('r', 'i'))
+    >>> print(unit, pixels.tolist())
+    nJy [[[1.0, 2.0, 3.0], [21.0, 22.0, 23.0]], \
+[[1000.0, 2000.0, 3000.0], [21000.0, 22000.0, 23000.0]]]
     """
 
     def __init__(self, tiles, *, unit=None, survey=''):

@@ -38,7 +38,26 @@ class TileSet:
 
     Examples
     --------
-    See `~galmorph.images.TiledMosaic`.
+    Two files with a band each, which are one tile of the sky:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from galmorph.images.tileset import TileSet
+    >>> header = fits.Header({'CTYPE1': 'RA---TAN', 'CTYPE2': 'DEC--TAN',
+    ...                       'CRPIX1': 20.5, 'CRPIX2': 10.5, 'CDELT1': -1e-4,
+    ...                       'CDELT2': 1e-4, 'BUNIT': 'nJy', 'FILTER': 'r'})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for band in 'gr':
+    ...         header['FILTER'] = band
+    ...         fits.writeto(f'{folder}/{band}.fits', np.ones((20, 40)), header)
+    ...     tiles = TileSet(folder)
+    ...     print(len(tiles.files), tiles.bands, [f.shape for f in tiles.fields])
+    2 ('g', 'r') [(20, 40)]
+    >>> tiles.flaw(tiles.fields[0], ('r',)) is None
+    True
+    >>> print(tiles.nowhere(9, 9))
+    none of 2 images covers 9.00000 +9.00000
     """
 
     def __init__(self, images, *, hdu=None, bands=None):

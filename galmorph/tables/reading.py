@@ -99,6 +99,22 @@ class TableStream:
     Strings of a file that does not say how long they are (such as Parquet by
     pandas) have one letter in `template`, and the room that they need in the
     pieces; `string_widths` finds it.
+
+    Examples
+    --------
+    Two tables with different units, two rows at a time:
+
+    >>> from astropy import units as u
+    >>> from astropy.table import QTable
+    >>> from galmorph.tables import open_tables
+    >>> first = QTable({'size': [1, 2] * u.arcmin})
+    >>> with open_tables([first, QTable({'size': [90] * u.arcsec})]) as stream:
+    ...     print(stream.n_rows, stream.colnames)
+    ...     for start, table in stream.iterate(2):
+    ...         print(start, table['size'])
+    3 ['size']
+    0 [1. 2.] arcmin
+    2 [1.5] arcmin
     """
 
     def __init__(self, tables, *, format=None, scratch=None):  # noqa: A002
