@@ -150,8 +150,10 @@ def annotate_file(
         stack.enter_context(hold_lock(folder / 'lock', f'a run that writes {output}'))
         if overwrite and not resume and not is_new:
             _clear(folder)
-        stream = stack.enter_context(open_tables(tables, format=format, scratch=folder))
         try:
+            stream = stack.enter_context(
+                open_tables(tables, format=format, scratch=folder)
+            )
             job.open(stream.template, folder=_folder_of(stream))
             job.check(stream.template)
             manifest = Manifest({**job.describe(), 'table': _describe(stream)})
@@ -162,6 +164,7 @@ def annotate_file(
                 manifest.save(folder / 'manifest.json')
         except BaseException:
             if is_new:
+                stack.close()
                 shutil.rmtree(folder)
             raise
         summary = RunSummary(output, was_done=is_done)

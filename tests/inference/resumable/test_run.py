@@ -123,6 +123,13 @@ class TestRefused:
             )
         assert not list(tmp_path.glob('out*'))
 
+    def test_missing_table(self, classifier, tmp_path):
+        with pytest.raises(FileNotFoundError, match='lost'):
+            classifier.predict_table(
+                tmp_path / 'lost.fits', output=tmp_path / 'out.fits'
+            )
+        assert not list(tmp_path.iterdir())
+
     def test_processes_must_be_some(self, classifier, table, tmp_path):
         with pytest.raises(ValueError, match='n_processes must be at least 1, not 0'):
             classifier.predict_table(
