@@ -234,7 +234,7 @@ def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
     Returns
     -------
     rows : iterator
-        An argument of `read_target` for each target, or the
+        An argument of `~galmorph.inference.catalog.read_target` for each target, or the
         `~galmorph.exceptions.ImageError` that stands for it.
 
     Raises
@@ -340,7 +340,7 @@ def half_widths(sizes, recipe, n):
 
 def read_target(row):
     """
-    Cut out one target of `iterate_mosaic`.
+    Cut out one target of `~galmorph.inference.catalog.iterate_mosaic`.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ def n_leaves(kind):
 
     Parameters
     ----------
-    kind : `pyarrow.DataType`
+    kind : ``pyarrow.DataType``
         Type of the column.
 
     Returns
@@ -38,7 +38,7 @@ def from_arrow(array, shape=None):
 
     Parameters
     ----------
-    array : `pyarrow.Array` or `pyarrow.ChunkedArray`
+    array : ``pyarrow.Array`` or ``pyarrow.ChunkedArray``
         Values of any type. Categories are looked up, decimal numbers become
         float64, lists of one length a further axis. What numpy has no dtype
         for is kept as objects: lists of any length as arrays, structures as
@@ -130,7 +130,7 @@ def type_of(column):
 
     Returns
     -------
-    kind : `pyarrow.DataType`
+    kind : ``pyarrow.DataType``
         The type. Cells with a shape are lists of one length.
 
     Examples
@@ -159,14 +159,14 @@ def to_arrow(column, kind, *, with_nulls):
     ----------
     column : `~astropy.table.Column`
         The column.
-    kind : `pyarrow.DataType`
+    kind : ``pyarrow.DataType``
         Type of the array, as from `type_of`.
     with_nulls : bool
         Whether masked values become null; else they are 0, or nothing.
 
     Returns
     -------
-    array : `pyarrow.Array`
+    array : ``pyarrow.Array``
         The values.
 
     Examples

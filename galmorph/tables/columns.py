@@ -2,7 +2,7 @@
 """
 Plain columns for columns of any kind, and back.
 
-`~astropy.table.serialize` splits a `~astropy.coordinates.SkyCoord` or a
+``astropy.table.serialize`` splits a `~astropy.coordinates.SkyCoord` or a
 `~astropy.time.Time` into columns of numbers. What is added here is that all
 chunks of a table are split in the same way, whatever is masked in them.
 """
@@ -62,7 +62,7 @@ def linked_names(node):
     ----------
     node : dict
         Entry of ``__serialized_columns__`` in the meta of a table that
-        `~astropy.table.serialize.represent_mixins_as_columns` returns.
+        ``represent_mixins_as_columns`` of astropy returns.
 
     Returns
     -------

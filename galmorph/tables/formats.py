@@ -34,7 +34,7 @@ def find_format(path):
     Returns
     -------
     format : str
-        A key of `FORMATS`.
+        A key of ``FORMATS``.
 
     Raises
     ------
