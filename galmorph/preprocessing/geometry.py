@@ -26,7 +26,6 @@ __all__ = [
 ]
 
 
-
 def translation(x, y):
     """
     Shift by (x, y).
