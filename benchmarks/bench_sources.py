@@ -70,7 +70,7 @@ def build(n_targets, seed=1):
         )
         centre = (SIDE - 1) / 2
         row = archive.add_galaxy(
-            field, centre, centre, r_eff=rng.uniform(1, 1.6), flux=100
+            field, centre, centre, r_eff=1 + 0.1 * (number % 7), flux=100
         )
         coords.append((row['ra'], row['dec']))
         if kind == 'no match':

@@ -315,7 +315,8 @@ class ImageSource(abc.ABC):
             As `targets` makes them.
         window : int, optional
             How many images to have ahead of the one that is taken; by default
-            four a connection.
+            16 a connection, so that one that is asked for again and again does
+            not hold up the others.
 
         Yields
         ------
@@ -326,7 +327,7 @@ class ImageSource(abc.ABC):
             there is none.
         """
         n = self.archive.n_connections
-        window = 4 * n if window is None else window
+        window = 16 * n if window is None else window
         # A run that ends early waits for what was asked, but asks no more.
         stop = threading.Event()
         options = {

@@ -5,6 +5,7 @@ import bz2
 import contextlib
 import dataclasses
 import email
+import functools
 import io
 import json
 import math
@@ -224,10 +225,10 @@ class SDSSArchive:
             half = int(12 * profile['r_eff'] / SCALE) + 10
             x0, y0 = round(x) - half, round(y) - half
             side = 2 * half + 1
-            stamp = sersic_image(
+            stamp = _draw_stamp(
                 (side, side),
                 flux=fluxes[band],
-                position=(x - x0, y - y0),
+                position=(round(x - x0, 6), round(y - y0, 6)),
                 psf_sigma=self.seeing / SCALE,
                 **{**profile, 'r_eff': profile['r_eff'] / SCALE},
             )
@@ -291,6 +292,10 @@ class SDSSArchive:
                 values = (row[known[name.lower()]] for name in names)
                 lines.append(','.join(map(str, values)))
         return Reply('\n'.join([*lines, '']).encode(), type='text/plain')
+
+
+# Many fields may have the same galaxy in their middle.
+_draw_stamp = functools.lru_cache(64)(sersic_image)
 
 
 def _make_wcs(shape, sky, offset, rotation, stretch):

@@ -306,7 +306,7 @@ class TestStream:
             n_taken += 1
             time.sleep(0.002)
             most = max(most, len(source.fetched) - n_taken)
-        assert most <= (8 if window is None else window)
+        assert most <= (32 if window is None else window)
         assert n_taken == 60
 
     def test_holds_no_image_that_was_taken(self):

@@ -253,7 +253,8 @@ def _scatter(placed, part, n_rows, free):
 def _sort_each(part, starts, ends):
     """Sort the rows of each tile from its bottom to its top."""
     targets = np.memmap(part, _TARGET, 'r+')
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+    # The first ones lie on no tile: there may be many, and no order helps them.
+    for start, end in zip(starts[1:].tolist(), ends[1:].tolist(), strict=True):
         some = np.array(targets[start:end])
         targets[start:end] = some[np.lexsort((some['row'], some['dec']))]
     targets.flush()
