@@ -374,12 +374,13 @@ def _in_order(rows, function, n_workers, window):
 
     def feed():
         try:
-            iterator = iter(rows)
-            while free.acquire() and not stopped.is_set():
-                row = next(iterator, pending)
-                if row is pending:
-                    break
-                pending.put(pool.submit(function, row))
+            # Closed here, in its own thread: a source ends its downloads then.
+            with contextlib.closing(rows):
+                while free.acquire() and not stopped.is_set():
+                    row = next(rows, pending)
+                    if row is pending:
+                        break
+                    pending.put(pool.submit(function, row))
             pending.put(None)
         except BaseException as error:
             failed = concurrent.futures.Future()
