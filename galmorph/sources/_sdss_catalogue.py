@@ -86,6 +86,7 @@ class CataloguedSource(ImageSource):
         'acknowledgement, with the Participating Institutions, is at '
         'https://www.sdss.org/collaboration/citing-sdss/'
     )
+    asks_by_archive = True
     bibtex = """\
 @article{York2000,
   author  = {{York}, D. G. and {Adelman}, J. and {Anderson}, J. E. and others},

@@ -250,7 +250,7 @@ class Archive:
             content = json.dumps(value).encode()
             self.cache.put(self.name, key, content, suffix='.json')
 
-    def request(self, ask, what):
+    def request(self, ask, what, *, check=None):
         """
         Make a request, several times if need be, without the cache.
 
@@ -260,6 +260,9 @@ class Archive:
             Makes the request. Exceptions are those of ``download`` in `file`.
         what : str
             What is asked for, for messages.
+        check : callable, optional
+            Raises an exception if the answer is not as it should be. Meanwhile
+            another request may be made.
 
         Returns
         -------
@@ -287,7 +290,10 @@ class Archive:
                 with self._slots:
                     with self._lock:
                         self.n_requests += 1
-                    return ask()
+                    answer = ask()
+                if check is not None:
+                    check(answer)
+                return answer
             except ImageError as error:
                 if error.flag != MorphologyFlag.UNREADABLE_IMAGE:
                     raise
@@ -316,21 +322,18 @@ class Archive:
         if path is not None:
             return path
 
-        def ask():
-            content = download()
-            if check is not None:
-                try:
-                    check(content)
-                except ImageError:
-                    raise
-                except Exception as error:
-                    msg = f'{self.name!r} sent a damaged {key}: {error}'
-                    flag = MorphologyFlag.UNREADABLE_IMAGE
-                    raise ImageError(msg, flag=flag) from error
-            return content
+        def look(content):
+            try:
+                check(content)
+            except ImageError:
+                raise
+            except Exception as error:
+                msg = f'{self.name!r} sent a damaged {key}: {error}'
+                flag = MorphologyFlag.UNREADABLE_IMAGE
+                raise ImageError(msg, flag=flag) from error
 
         try:
-            content = self.request(ask, key)
+            content = self.request(download, key, check=None if check is None else look)
         except ImageError as error:
             if error.flag not in _PASSING:
                 self.cache.refuse(self.name, key, error)

@@ -133,6 +133,9 @@ class ImageSource(abc.ABC):
     attribution = ''
     bibtex = ''
     n_connections = 4
+    # Whether `fetch_one` makes all its requests through ``archive``, which then
+    # limits them; else it is called by as many threads as there are connections.
+    asks_by_archive = False
 
     def __init__(
         self,
@@ -335,7 +338,10 @@ class ImageSource(abc.ABC):
             'initializer': end_with,
             'initargs': (stop,),
         }
-        pool = concurrent.futures.ThreadPoolExecutor(n, **options)
+        # Where the archive limits the requests, threads that wait for another try
+        # or unpack an image leave their place to others.
+        n_threads = 2 * n if self.asks_by_archive else n
+        pool = concurrent.futures.ThreadPoolExecutor(n_threads, **options)
         planner = concurrent.futures.ThreadPoolExecutor(1, **options)
         ahead, running = collections.deque(), collections.deque()
         order = _along_the_sky(targets)

@@ -82,6 +82,7 @@ class _Hubble(ImageSource):
     bands = tuple(_BANDS.split())
     default_bands = ('F160W',)
     default_size = 12 * u.arcsec
+    asks_by_archive = True
     service = None
 
     def __init__(self, *, server=None, **options):

@@ -85,6 +85,7 @@ class HiPS(ImageSource):
     name = 'hips'
     url = 'https://alasky.cds.unistra.fr/hips-image-services/hips2fits'
     default_size = 60 * u.arcsec
+    asks_by_archive = True
     bibtex = """\
 @article{2015A&A...578A.114F,
     author = {{Fernique}, P. and {Allen}, M. G. and {Boch}, T. and {others}},
