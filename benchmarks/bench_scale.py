@@ -3,8 +3,9 @@
 Annotate a catalogue over a mosaic of tiles: how fast, and in how much memory.
 
     python benchmarks/bench_scale.py SKY rates [--rows 1000] [--weights NAME]
-    python benchmarks/bench_scale.py SKY memory [--rows 10000 100000] [--outside 0]
-        [--plot FILE]
+    python benchmarks/bench_scale.py SKY stages [--rows 1000] [--weights NAME]
+    python benchmarks/bench_scale.py SKY memory [--rows 10000 1000000]
+        [--images 50000] [--plot FILE]
     python benchmarks/bench_scale.py SKY processes [--rows 4000] [--weights NAME]
 
 ``SKY`` is a folder of benchmarks/generated_sky.py.
@@ -12,10 +13,11 @@ Annotate a catalogue over a mosaic of tiles: how fast, and in how much memory.
 ``rates`` compares, in rounds in which the parts take turns, the rate of the network
 alone, of ``predict_table`` from file to file, and of a plain loop that cuts each
 galaxy with ``Cutout2D``, resamples it with ``reproject_interp`` and classifies it.
+``stages`` tells the milliseconds of one core that each step takes of a galaxy.
 ``memory`` runs over catalogues of several lengths, each in a process of its own, and
-plots the resident memory; with ``--outside 0.9`` most rows have no image, so that a
-million take minutes. ``processes`` compares one process with two. Except with
-``--weights`` the network is a stand-in, so that what lies around it is measured.
+plots the resident memory; so that a million take minutes, only so many of the rows
+as ``--images`` says lie on a tile. ``processes`` compares one process with two. Except
+with ``--weights`` the network is a stand-in: what lies around it is measured.
 """
 
 import argparse
@@ -38,6 +40,13 @@ from reproject import reproject_interp
 from stand_in import make_stand_in
 
 from galmorph import MorphologyClassifier
+from galmorph.images import open_mosaic
+from galmorph.inference.catalog import (
+    coordinates_of,
+    iterate_mosaic,
+    read_target,
+    sizes_of,
+)
 from galmorph.tables import TableWriter, open_tables
 
 _RUN = """
@@ -141,12 +150,59 @@ def compare_rates(arguments, folder, classifier):
         )
 
 
+def measure_stages(arguments, folder, classifier):
+    """Print the processor time of each step, of one thread."""
+    torch.set_num_threads(1)
+    sources = QTable.read(
+        take_rows(arguments.sky, arguments.rows[0], folder / 'in.parquet')
+    )
+    mosaic, engine = open_mosaic(arguments.sky / 'tiles'), classifier.engine
+    # As a run does it: tile by tile.
+    order = np.lexsort((sources['dec'], sources['tile']))
+    sources = sources[order]
+    coords, sizes = coordinates_of(sources), sizes_of(sources, 'petroR90')
+
+    def cut():
+        rows = iterate_mosaic(mosaic, coords, classifier.recipe, sizes=sizes)
+        return [read_target(row) for row in rows]
+
+    def render(prepared):
+        step = engine.batch_size
+        return [
+            engine.render(prepared[start : start + step])
+            for start in range(0, len(prepared), step)
+        ]
+
+    def run(views):
+        with torch.inference_mode():
+            return [engine.network(some.flatten(0, 1)) for some in views]
+
+    identity = np.eye(3)[np.newaxis]
+    steps = {
+        'cut': lambda _: cut(),
+        'prepare': lambda images: [engine.prepare(i, identity) for i in images],
+        'render': render,
+        'network': run,
+    }
+    times = {name: [] for name in steps}
+    for _ in range(arguments.rounds):
+        made = None
+        for name, step in steps.items():
+            start = time.process_time()
+            made = step(made)
+            times[name].append(1000 * (time.process_time() - start) / len(sources))
+    middle = {name: statistics.median(values) for name, values in times.items()}
+    for name, values in times.items():
+        print(f'{name:8} {middle[name]:6.2f} ms [{min(values):.2f}, {max(values):.2f}]')
+    print(f'together {sum(middle.values()):6.2f} ms')
+
+
 def watch_memory(arguments, folder, card):
     """Print and plot the resident memory of runs of several lengths."""
     curves = {}
     for n_rows in arguments.rows:
         table = folder / f'{n_rows}.parquet'
-        take_rows(arguments.sky, n_rows, table, arguments.outside)
+        take_rows(arguments.sky, n_rows, table, 1 - arguments.images / n_rows)
         output = folder / f'{n_rows}-out.parquet'
         process = subprocess.Popen(
             [sys.executable, '-c', _RUN, card, table, arguments.sky, output]
@@ -215,16 +271,21 @@ def main():
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
     parser.add_argument('sky', type=Path)
-    parser.add_argument('what', choices=('rates', 'memory', 'processes'))
+    parser.add_argument('what', choices=('rates', 'stages', 'memory', 'processes'))
     parser.add_argument('--rows', type=int, nargs='+')
     parser.add_argument('--weights', help='of the package, in place of a stand-in')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument(
-        '--outside', type=float, default=0, help='part of the rows without an image'
+        '--images', type=int, default=50_000, help='rows that lie on a tile, at most'
     )
     parser.add_argument('--plot', type=Path)
     arguments = parser.parse_args()
-    default = {'rates': [1000], 'memory': [10_000, 100_000], 'processes': [10_000]}
+    default = {
+        'rates': [1000],
+        'stages': [1000],
+        'memory': [10_000, 1_000_000],
+        'processes': [10_000],
+    }
     arguments.rows = arguments.rows or default[arguments.what]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -234,7 +295,11 @@ def main():
             return
         classifier = MorphologyClassifier(card, device='cpu')
         print(f'{classifier.card.name}, {torch.get_num_threads()} threads')
-        function = {'rates': compare_rates, 'processes': compare_processes}
+        function = {
+            'rates': compare_rates,
+            'stages': measure_stages,
+            'processes': compare_processes,
+        }
         function[arguments.what](arguments, folder, classifier)
 
 

@@ -12,7 +12,7 @@ from galmorph.tables import TableWriter, find_writer
 __all__ = ['assemble']
 
 # Rows that are annotated and written together: a row group of Parquet.
-_BLOCK = 16384
+_BLOCK = 8192
 
 
 def assemble(work, stream, path, *, folder, meta, on_block):
