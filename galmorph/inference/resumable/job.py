@@ -4,6 +4,7 @@
 import hashlib
 
 import torch
+from astropy import units as u
 
 from galmorph.config import conf
 from galmorph.images import TiledMosaic
@@ -240,6 +241,9 @@ class Job:
         mosaic = getattr(self.feed, 'mosaic', None)
         if mosaic is not None:
             images['mosaic'] = _fingerprint(mosaic)
+        source = getattr(self.feed, 'source', None)
+        if source is not None:
+            images['survey'] = {'source': str(source), **_settings(source)}
         return {
             'version': {'galmorph': __version__, 'torch': torch.__version__},
             'weights': {
@@ -264,6 +268,16 @@ class Job:
 
 def _text(value):
     return value if isinstance(value, (str, int)) else str(value)
+
+
+def _settings(source):
+    """What a source was made with, as far as it is plain and may show in images."""
+    plain = (str, int, float, bool, tuple, u.Quantity)
+    return {
+        name: _text(value)
+        for name, value in vars(source).items()
+        if name[0] != '_' and name != 'timeout' and isinstance(value, plain)
+    }
 
 
 def _fingerprint(mosaic):

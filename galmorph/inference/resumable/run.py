@@ -148,7 +148,9 @@ def annotate_file(
         is_new = not folder.exists()
         folder.mkdir(exist_ok=True)
         stack.enter_context(hold_lock(folder / 'lock', f'a run that writes {output}'))
-        if overwrite and not resume and not is_new:
+        is_anew = overwrite and not resume
+        if is_anew or not (folder / 'manifest.json').exists():
+            # What a run left that was killed while it tidied up is of no use.
             _clear(folder)
         try:
             stream = stack.enter_context(

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.table import QTable
 
-from galmorph import MorphologyClassifier, files
+from galmorph import GalaxyImage, MorphologyClassifier, files
 from galmorph.exceptions import ChangedFileError
 from galmorph.inference.resumable import working
 from galmorph.inference.resumable.chunks import ChunkStore
 from galmorph.inference.resumable.manifest import ManifestError
+from galmorph.sources import ImageSource
 from tests.helpers.tables import assert_same_table
 
 pytestmark = pytest.mark.usefixtures('small_chunks')
@@ -289,6 +291,55 @@ def unfinished(classifier, table, monkeypatch):
         return path
 
     return leave
+
+
+class Stripes(ImageSource):
+    """A survey of patterns that tell positions; the last ones come first."""
+
+    name, bands, default_bands = 'stripes', ('r',), ('r',)
+
+    def __init__(self, width=8 * u.pix, **options):
+        super().__init__(**options)
+        self.width = width
+
+    def fetch_one(self, target):
+        y, x = np.mgrid[:64, :64] - 31.5
+        light = np.exp(-np.hypot(x, y * (1 + target.ra % 7)) / self.width.value)
+        return GalaxyImage(light, bands='r', size=20 * u.pix)
+
+
+class TestSurvey:
+    @pytest.fixture
+    def places(self):
+        ra = np.random.default_rng(2).uniform(0, 360, 30)
+        return QTable({'ra': ra * u.deg, 'dec': np.zeros(30) * u.deg})
+
+    def test_rows_keep_their_order(self, classifier, places, tmp_path):
+        survey = Stripes(cache=tmp_path)
+        path = classifier.predict_table(
+            places, survey=survey, output=tmp_path / 'out.parquet'
+        )
+        wanted = classifier.predict_table(places, survey=survey)
+        assert_same_table(QTable.read(path), wanted)
+        assert wanted['edgeon_yes'].std() > 0
+
+    def test_settings_belong_to_the_run(self, classifier, places, tmp_path):
+        path = tmp_path / 'out.parquet'
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ChunkStore, 'save', stop)
+            with pytest.raises(Killed):
+                classifier.predict_table(
+                    places, survey=Stripes(cache=tmp_path), output=path
+                )
+        other = Stripes(9 * u.pix, cache=tmp_path, timeout=3)
+        with pytest.raises(ManifestError, match=r'survey width: .8\.0 pix. then, .9\.0'):
+            classifier.predict_table(places, survey=other, output=path, resume=True)
+        same = Stripes(cache=tmp_path, timeout=3, n_connections=2)
+        classifier.predict_table(places, survey=same, output=path, resume=True)
+
+
+def stop(*_):
+    raise Killed
 
 
 class TestFaults:
