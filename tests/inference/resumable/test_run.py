@@ -332,7 +332,7 @@ class TestSurvey:
                     places, survey=Stripes(cache=tmp_path), output=path
                 )
         other = Stripes(9 * u.pix, cache=tmp_path, timeout=3)
-        with pytest.raises(ManifestError, match=r'survey width: .8\.0 pix. then, .9\.0'):
+        with pytest.raises(ManifestError, match=r'width: .8\.0 pix. then, .9\.0'):
             classifier.predict_table(places, survey=other, output=path, resume=True)
         same = Stripes(cache=tmp_path, timeout=3, n_connections=2)
         classifier.predict_table(places, survey=same, output=path, resume=True)
