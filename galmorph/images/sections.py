@@ -4,6 +4,8 @@
 import collections
 import contextlib
 import io
+import math
+import mmap
 import os
 import threading
 
@@ -23,6 +25,8 @@ _ROW_COST = 1000
 _SECTION_COST = 50_000
 # Files that are decompressed as a whole stay in memory, this many.
 _KEPT_FILES = 3
+# Blocks of as many bytes are large.
+_LARGE = 1 << 20
 
 
 def plan_blocks(boxes, *, cost, max_pixels):
@@ -191,10 +195,30 @@ def _same(boxes):
     return boxes
 
 
+def _room(shape, dtype):
+    """
+    Room for pixels.
+
+    Large blocks come from the system and go back to it. Those of malloc stay with
+    the process, and blocks of ever other sizes, tile after tile, add up.
+    """
+    dtype = np.dtype(dtype)
+    n_bytes = dtype.itemsize * math.prod(shape)
+    if n_bytes < _LARGE:
+        return np.empty(shape, dtype)
+    return np.frombuffer(mmap.mmap(-1, n_bytes), dtype).reshape(shape)
+
+
+def _copied(pixels, dtype):
+    room = _room(pixels.shape, dtype)
+    room[...] = pixels
+    return room
+
+
 def _native(pixels):
     # A double beyond the range of float32 becomes infinite.
     with np.errstate(over='ignore', invalid='ignore'):
-        return np.array(pixels, np.float32)
+        return _copied(pixels, np.float32)
 
 
 class _Array:
@@ -288,10 +312,10 @@ class _Rows:
         if self.file is None:
             return self._remote(bottom, top), 0, bottom
         if right - left + _ROW_COST >= self.width:
-            pixels = np.empty((top - bottom, self.width), self.dtype)
+            pixels = _room((top - bottom, self.width), self.dtype)
             self._fill(pixels, bottom * self.width)
             return pixels, 0, bottom
-        pixels = np.empty((top - bottom, right - left), self.dtype)
+        pixels = _room((top - bottom, right - left), self.dtype)
         for row in range(bottom, top):
             self._fill(pixels[row - bottom], row * self.width + left)
         return pixels, left, bottom
@@ -322,11 +346,11 @@ class _Rows:
         if self.blank is None and scale == 1 and zero == 0:
             return _native(raw)
         # In the precision of astropy, so that pixels are the same.
-        pixels = raw.astype(self.wide)
+        pixels = _copied(raw, self.wide)
         if scale != 1:
             pixels *= scale
         if zero != 0:
             pixels += zero
         if self.blank is not None:
             pixels[raw == self.blank] = np.nan
-        return pixels.astype(np.float32, copy=False)
+        return pixels if pixels.dtype == np.float32 else _native(pixels)
