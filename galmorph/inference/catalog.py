@@ -324,8 +324,8 @@ def half_widths(sizes, recipe, n):
     >>> from galmorph import Recipe
     >>> from galmorph.inference.catalog import half_widths
     >>> half_width, has_size = half_widths([5, -1] * u.arcsec, Recipe(), 2)
-    >>> print(half_width[0], has_size)
-    20.7 arcsec [ True False]
+    >>> print(half_width[0].round(3), has_size)
+    21.2 arcsec [ True False]
     """
     half, unit = np.full(n, np.nan), u.pix
     if sizes is not None:
