@@ -2,7 +2,9 @@
 """Worker processes of Dask on this machine, that know the tiny network."""
 
 import contextlib
+import os
 from pathlib import Path
+from unittest import mock
 
 __all__ = ['DEPRECATIONS', 'start_cluster']
 
@@ -35,6 +37,8 @@ def start_cluster(folder, n_workers=2, *, preload=_PRELOAD):
         'distributed.comm.timeouts.tcp': '300s',
     }
     with (
+        # Dask leaves OMP_NUM_THREADS and others behind, for its workers.
+        mock.patch.dict(os.environ),
         dask.config.set(patience),
         LocalCluster(
             n_workers=n_workers,
