@@ -125,14 +125,16 @@ class Loopback:
             self.most_at_once = max(self.most_at_once, self._now)
         try:
             time.sleep(self.wait)
-            self._send(handler, self._reply(request))
+            reply = self._reply(request)
+            time.sleep(reply.delay)
         finally:
+            # Before the last byte is out: who has it may ask for the next thing.
             with self._lock:
                 self._now -= 1
+        self._send(handler, reply)
 
     @staticmethod
     def _send(handler, reply):
-        time.sleep(reply.delay)
         if reply.fault == 'stall':
             time.sleep(3600)
         if reply.fault == 'reset':
