@@ -6,10 +6,9 @@ import time
 
 from galmorph.cli.inputs import choose_size
 from galmorph.cli.outputs import RequestError, summarise_counts
+from galmorph.tables import find_writer
 
 __all__ = ['annotate', 'is_streamed']
-
-_STREAMED = ('.parquet', '.parq', '.pq', '.fits', '.fit', '.fts')
 
 
 def is_streamed(arguments):
@@ -38,8 +37,13 @@ def is_streamed(arguments):
     """
     if arguments.resume or arguments.processes != 1:
         return True
-    has_positions = arguments.mosaic is not None or arguments.survey is not None
-    return has_positions and arguments.output.lower().endswith(_STREAMED)
+    if arguments.mosaic is None and arguments.survey is None:
+        return False
+    try:
+        find_writer(arguments.output)
+    except ValueError:
+        return False
+    return True
 
 
 def annotate(arguments, classifier, source, *, columns, **options):

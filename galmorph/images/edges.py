@@ -216,9 +216,6 @@ class Edges:
         near = np.flatnonzero(distances <= radii + field.radius + reach)
         return [other for other in near.tolist() if other != index]
 
-    def _pair(self, index, other):
-        return self.tiles.fields[index], self.tiles.fields[other]
-
     def _within(self, index, near, boxes):
         """Frames without what is beyond the last neighbour, or too large."""
         ny, nx = self.tiles.fields[index].shape

@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
+from galmorph.files import sync_folder
 from galmorph.tables.columns import Layout
 from galmorph.tables.fits_writing import FITSWriter
 from galmorph.tables.parquet_writing import ParquetWriter
@@ -184,6 +185,7 @@ class TableWriter:
         os.fsync(self._file.fileno())
         self._file.close()
         self._part.replace(self.path)
+        sync_folder(self.path.parent)
 
     def abort(self):
         """Give up: nothing stays of the file."""

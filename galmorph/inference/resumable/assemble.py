@@ -87,7 +87,7 @@ def _with_widths(template, widths):
     template = template.copy()
     for name, width in widths.items():
         column = template[name]
-        if name in template.colnames and column.dtype.kind in 'OU':
+        if column.dtype.kind in 'OU':
             wider = column.astype(f'U{width}')
             wider.info.description = column.info.description
             wider.info.meta = column.info.meta

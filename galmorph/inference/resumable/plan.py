@@ -8,6 +8,8 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
+from galmorph.files import sync_folder
+from galmorph.images.positions import Positions
 from galmorph.inference.catalog import coordinates_of, sizes_of
 
 __all__ = ['RowPlan', 'TilePlan']
@@ -19,7 +21,19 @@ _TARGET = np.dtype([('row', 'i8'), ('ra', 'f8'), ('dec', 'f8'), ('size', 'f8')])
 _PLACED = np.dtype([*_TARGET.descr, ('tile', 'i4')])
 
 
-class RowPlan:
+class _Plan:
+    """Rows in chunks of one size, but for the last."""
+
+    def __init__(self, n_rows, chunk_size):
+        self.n_rows, self._chunk_size = n_rows, chunk_size
+        self.n_chunks = -(-n_rows // chunk_size)
+
+    def _bounds(self, number):
+        start = number * self._chunk_size
+        return start, min(start + self._chunk_size, self.n_rows)
+
+
+class RowPlan(_Plan):
     """
     Rows in the order of the table.
 
@@ -50,14 +64,9 @@ class RowPlan:
     """
 
     def __init__(self, stream, names, chunk_size):
-        self._stream, self._names, self._chunk_size = stream, names, chunk_size
-        self.n_rows = stream.n_rows
-        self.n_chunks = -(-self.n_rows // chunk_size)
+        super().__init__(stream.n_rows, chunk_size)
+        self._stream, self._names = stream, names
         self.template = stream.template[names]
-
-    def _bounds(self, number):
-        start = number * self._chunk_size
-        return start, min(start + self._chunk_size, self.n_rows)
 
     def rows(self, number):
         """
@@ -92,7 +101,7 @@ class RowPlan:
         return self._stream.read(*self._bounds(number), self._names)
 
 
-class TilePlan:
+class TilePlan(_Plan):
     """
     Rows sorted by the tiles of a mosaic, so that each is opened once.
 
@@ -137,9 +146,7 @@ class TilePlan:
     """
 
     def __init__(self, stream, feed, chunk_size, folder):
-        self.n_rows = stream.n_rows
-        self._chunk_size = chunk_size
-        self.n_chunks = -(-self.n_rows // chunk_size)
+        super().__init__(stream.n_rows, chunk_size)
         self._unit = _size_unit(stream.template, feed.size)
         self.template = self._table(np.empty(0, _TARGET))
         self._path = Path(folder, 'targets.bin')
@@ -179,10 +186,9 @@ class TilePlan:
         return self._table(self._targets(number))
 
     def _targets(self, number):
-        start = number * self._chunk_size
-        count = min(self._chunk_size, self.n_rows - start)
+        start, stop = self._bounds(number)
         offset = start * _TARGET.itemsize
-        return np.fromfile(self._path, _TARGET, count, offset=offset)
+        return np.fromfile(self._path, _TARGET, stop - start, offset=offset)
 
     def _table(self, targets):
         table = QTable({name: targets[name] * u.deg for name in ('ra', 'dec')})
@@ -202,11 +208,11 @@ def _sort_targets(stream, feed, unit, path):
     counts = np.zeros(feed.mosaic.n_tiles + 1, np.int64)
     with placed.open('wb') as file:
         for start, table in stream.iterate(_BLOCK, feed.names):
-            coords = coordinates_of(table)
+            places = Positions(coordinates_of(table))
             sizes = sizes_of(table, feed.size)
             targets = np.empty(len(table), _PLACED)
             targets['row'] = start + np.arange(len(table))
-            targets['ra'], targets['dec'] = _icrs(coords)
+            targets['ra'], targets['dec'] = places.ra, places.dec
             targets['size'] = np.nan if unit is None else sizes.to_value(unit)
             targets['tile'] = feed.assign(table)
             counts += np.bincount(targets['tile'] + 1, minlength=len(counts))
@@ -219,15 +225,8 @@ def _sort_targets(stream, feed, unit, path):
         part.touch()
     _sync(part)
     part.replace(path)
+    sync_folder(path.parent)
     placed.unlink()
-
-
-def _icrs(coords):
-    """Right ascension and declination in degrees, NaN where masked."""
-    for angle in (coords.icrs.ra.deg, coords.icrs.dec.deg):
-        values = np.array(getattr(angle, 'unmasked', angle), float)
-        values[getattr(angle, 'mask', np.zeros(values.shape, bool))] = np.nan
-        yield values
 
 
 def _scatter(placed, part, n_rows, free):
