@@ -687,9 +687,11 @@ progress_bar : optional
 
     def _no_predictions(self):
         """The answers for no galaxy, which have all columns."""
-        values = np.empty((0, self.schema.n_answers))
-        has_std = self.n_transforms * len(self.cards) > 1 or self.engine.has_spread
-        return self._predictions(values, values if has_std else None, [], [])
+        from galmorph.inference.stream import Answers, gives_std
+
+        has_std = gives_std(self.engine, self.n_transforms)
+        answers = Answers.empty(0, self.schema.n_answers, has_std=has_std)
+        return self._predictions(*answers)
 
     def _predictions(self, values, std, flags, reasons, **provenance):
         from galmorph import __version__

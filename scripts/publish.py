@@ -5,7 +5,8 @@ Turn a finished training run into bundled weights.
     python scripts/publish.py runs/compact DATA scripts/cards/compact.yaml
 
 The YAML file says for each task of the run what the weights are called, and
-what no run knows: title, description, limits, paper. The weights and cards go
+what no run knows: title, description, limits, papers. Limits and papers are
+names of ``common.yaml`` beside it, or limits in full. The weights and cards go
 into the package. They are measured as stored, on ``valid``, which decides what
 questions are supported, and on ``test``, which the card reports, once: run it
 with ``--no-test`` until all is decided.
@@ -109,6 +110,20 @@ def choose_questions(schema, source, found, asked):
     return supported
 
 
+def read_cards(path):
+    """What a YAML file says of the cards of a run, by task."""
+    cards = yaml.safe_load(path.read_text('utf-8'))
+    common = yaml.safe_load(path.with_name('common.yaml').read_text('utf-8'))
+    for entries in cards.values():
+        limits = entries['limits']
+        entries['limits'] = [common['limits'].get(limit, limit) for limit in limits]
+        papers = [common['papers'][name] for name in entries['paper']]
+        bibtex = '\n'.join(paper['bibtex'] for paper in papers)
+        entries['paper'] = {**papers[0], 'bibtex': bibtex}
+        entries['training'] = {**entries['training'], **common['training']}
+    return cards
+
+
 def publish(run, data, task, entries, *, test):
     """Write the weights of one task, and their card."""
     recipe = load_recipe(run / 'recipe.yaml')
@@ -148,8 +163,7 @@ def main():
     parser.add_argument('--no-test', action='store_true', help='leave test untouched')
     parser.add_argument('--tasks', nargs='*', help='only these')
     options = parser.parse_args()
-    cards = yaml.safe_load(options.cards.read_text('utf-8'))
-    for task, entries in cards.items():
+    for task, entries in read_cards(options.cards).items():
         if options.tasks is None or task in options.tasks:
             publish(options.run, options.data, task, entries, test=not options.no_test)
 

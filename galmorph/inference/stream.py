@@ -14,7 +14,7 @@ import numpy as np
 from galmorph.exceptions import ChangedFileError, ImageError
 from galmorph.flags import MorphologyFlag
 
-__all__ = ['Answers', 'Progress', 'classify', 'classify_chunks']
+__all__ = ['Answers', 'Progress', 'classify', 'classify_chunks', 'gives_std']
 
 logger = logging.getLogger(__name__)
 
@@ -270,6 +270,35 @@ def _classify_chunks(chunks, work, n_workers):
             yield work.finish_chunk(prepared, start.n_rows)
 
 
+def gives_std(engine, n_transforms):
+    """
+    Tell whether answers come with standard deviations.
+
+    Parameters
+    ----------
+    engine : `~galmorph.inference.engine.Engine`
+        What answers, or an ensemble of them.
+    n_transforms : int
+        How many transforms each galaxy is shown in.
+
+    Returns
+    -------
+    gives_std : bool
+        Whether there are several answers to a question, of transforms or of
+        members, or the networks know how unsure they are.
+
+    Examples
+    --------
+    >>> from galmorph import MorphologyClassifier
+    >>> from galmorph.inference.stream import gives_std
+    >>> engine = MorphologyClassifier('compact.gz2', 'cpu').engine
+    >>> gives_std(engine, 1), gives_std(engine, 8)
+    (False, True)
+    """
+    n_member = len(getattr(engine, 'members', [engine]))
+    return n_transforms * n_member > 1 or engine.has_spread
+
+
 class _Start(NamedTuple):
     """What stands before the rows of a chunk."""
 
@@ -303,8 +332,7 @@ class _Work(NamedTuple):
             return ImageError(message, flag=MorphologyFlag.INVALID_IMAGE)
 
     def finish_chunk(self, prepared, n_rows):
-        n_member = len(getattr(self.engine, 'members', [self.engine]))
-        has_std = len(self.transforms) * n_member > 1 or self.engine.has_spread
+        has_std = gives_std(self.engine, len(self.transforms))
         answers = Answers.empty(n_rows, self.schema.n_answers, has_std=has_std)
         batch = []
         for index, image in zip(range(n_rows), prepared, strict=False):

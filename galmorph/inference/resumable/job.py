@@ -10,7 +10,7 @@ from galmorph.config import conf
 from galmorph.images import TiledMosaic
 from galmorph.inference.devices import choose_device
 from galmorph.inference.feeds import make_feed
-from galmorph.inference.stream import Answers, classify_chunks
+from galmorph.inference.stream import Answers, classify_chunks, gives_std
 from galmorph.inference.transforms import frame_transforms
 from galmorph.preprocessing.recipe import Recipe
 
@@ -116,12 +116,8 @@ class Job:
             With standard deviations where `run` gives them.
         """
         classifier = self.classifier
-        n_views = classifier.n_transforms * len(classifier.cards)
-        return Answers.empty(
-            0,
-            classifier.schema.n_answers,
-            has_std=n_views > 1 or classifier.engine.has_spread,
-        )
+        has_std = gives_std(classifier.engine, classifier.n_transforms)
+        return Answers.empty(0, classifier.schema.n_answers, has_std=has_std)
 
     def on_targets(self, template):
         """
