@@ -6,16 +6,17 @@ Turn a finished training run into bundled weights.
 
 The YAML file says for each task of the run what the weights are called, and
 what no run knows: title, description, limits, papers. Limits and papers are
-names of ``common.yaml`` beside it, or limits in full. The weights and cards go
-into the package. They are measured as stored, on ``valid``, which decides what
-questions are supported, and on ``test``, which the card reports, once: run it
-with ``--no-test`` until all is decided.
+names of ``common.yaml`` beside it, or limits in full. ``stored`` has options of
+`galmorph.weights.save_weights`; no answer on ``valid`` may change by more than
+MAX_CHANGE for them. The weights and cards go into the package. They are measured
+as stored, on ``valid``, which decides what questions are supported, and on
+``test``, which the card reports, once: run it with ``--no-test`` until all is
+decided.
 """
 
 import argparse
 import dataclasses
 import importlib
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from galmorph import MorphologyClassifier, load_card, load_schema
 from galmorph.training import load_recipe
 from galmorph.training.data.reading import read_tasks
 from galmorph.training.evaluation import evaluate
+from galmorph.weights import load_weights, save_weights
 
 ROOT = Path(importlib.import_module('galmorph').__file__).parent / 'weights'
 # A question is supported if enough training galaxies were asked it, with a path
@@ -32,8 +34,37 @@ ROOT = Path(importlib.import_module('galmorph').__file__).parent / 'weights'
 # of that of the mean training vector; beyond the binomial error, if that is known.
 MIN_GALAXIES = 300
 MAX_ERROR = 0.8
+MAX_CHANGE = 0.001
 N_TRANSFORMS = 8
 BRIEF = ('rmse17', 'rmse37', 'rmse', 'accuracy', 'macro_f1', 't_type_bias')
+
+
+def store(trained, name, stored):
+    """Write the weights of a card into the package, in another precision."""
+    card = load_card(trained)
+    path = ROOT / 'data' / f'{name}.safetensors'
+    state = load_weights(trained.with_name(card.file))
+    sha256 = save_weights(state, path, **stored)
+    entries = {'file': path.name, 'size': path.stat().st_size, 'sha256': sha256}
+    return dataclasses.replace(card, name=name, **entries)
+
+
+def check_storage(trained, stored, source):
+    """Stop if storing the weights changed what they answer."""
+    rows = np.asarray(source.table['split']) == 'valid'
+    before, after = (
+        MorphologyClassifier(card)
+        .classify_table(source.table[rows], size=source[rows].sizes)
+        .values.filled(np.nan)
+        for card in (trained, stored)
+    )
+    # A T type has another scale than a probability.
+    scale = np.maximum(1, np.nanstd(before, 0))
+    change = np.nanmax(np.abs(before - after) / scale)
+    print(f'storing the weights changes an answer by {change:.2e} at most')
+    if change > MAX_CHANGE:
+        msg = f'that is more than {MAX_CHANGE}; store more exactly'
+        raise SystemExit(msg)
 
 
 def measure(card, source, split, n_transforms=1):
@@ -120,7 +151,7 @@ def read_cards(path):
         papers = [common['papers'][name] for name in entries['paper']]
         bibtex = '\n'.join(paper['bibtex'] for paper in papers)
         entries['paper'] = {**papers[0], 'bibtex': bibtex}
-        entries['training'] = {**entries['training'], **common['training']}
+        entries['training'] = {**common['training'], **entries['training']}
     return cards
 
 
@@ -129,24 +160,21 @@ def publish(run, data, task, entries, *, test):
     recipe = load_recipe(run / 'recipe.yaml')
     names = [path for path in run.glob('*.yaml') if path.stem.endswith(f'.{task}')]
     trained = names[0] if names else run / f'{recipe.name}.yaml'
-    card = load_card(trained)
     name = entries.pop('name')
-    file = ROOT / 'data' / f'{name}.safetensors'
-    shutil.copyfile(run / card.file, file)
+    card = store(trained, name, entries.pop('stored', {'precision': 'float16'}))
     target = ROOT / 'cards' / f'{name}.yaml'
     training = {**card.training, **entries.pop('training', {})}
-    card = dataclasses.replace(
-        card, name=name, file=file.name, training=training, metrics={}, **entries
-    )
+    card = dataclasses.replace(card, training=training, metrics={}, **entries)
     card.to_file(target)
     heads = [t for t, settings in recipe.tasks.items() if settings.teacher is None]
     sources = read_tasks(recipe.only(heads), data)
     source, schema = sources[task], load_schema(card.schema)
+    check_storage(trained, target, source)
     asked = count_training(recipe, sources, schema, task)
     found = measure(target, source, 'valid')
     supported = choose_questions(schema, source, found, asked)
     metrics = metrics_of(target, source, 'test' if test else 'valid', supported)
-    print(name, f'{file.stat().st_size / 1e6:.1f} MB')
+    print(name, f'{card.size / 1e6:.1f} MB')
     print(yaml.safe_dump(metrics, sort_keys=False))
     if found.kind != 'classes':
         card.training['n_asked'] = asked

@@ -1,8 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""
-Train ``dieleman.gz2`` on Galaxy Zoo 2.
+r"""
+Train what ``dieleman.gz2`` began from, its version 1, on Galaxy Zoo 2.
 
     python scripts/train_dieleman_gz2.py DATA --run runs/dieleman_gz2
+    galmorph train dieleman_2015/taught --data DATA --output runs/dieleman \
+        --set initialise=runs/dieleman_gz2/dieleman.gz2.yaml
 
 DATA holds ``gz2/`` (frames, 424 or 212 px wide, and ``labels.csv``: vote
 fractions in Kaggle's columns, blank where unknown, and the class of Zhu et
@@ -40,6 +42,7 @@ from galmorph.preprocessing import geometry
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.preprocessing.render import resample
 from galmorph.schemas import load_schema
+from galmorph.weights import WeightsCard, save_weights
 
 SIGMA = 0.1
 # Galaxies in a batch, by what is known of them, from a step on. The few whose
@@ -317,6 +320,33 @@ def train(data_folder, run, steps, learning_rate, seed):
             torch.save(state, checkpoint.with_suffix('.tmp'))
             checkpoint.with_suffix('.tmp').replace(checkpoint)
             clock = time.perf_counter()
+    write_card(run, average, steps)
+
+
+def write_card(run, network, steps):
+    """Make weights of the average, with a card, in the folder of the run."""
+    path = run / 'dieleman.gz2.safetensors'
+    sha256 = save_weights(network.state_dict(), path)
+    card = WeightsCard(
+        name='dieleman.gz2',
+        title='Rotation-invariant network of Dieleman et al. for Galaxy Zoo 2',
+        description='Learnt from votes, and from classes as bounds of votes.',
+        version='1',
+        licence='BSD-3-Clause',
+        instrument='SDSS',
+        network={'name': 'dieleman', 'options': {}},
+        schema='gz2',
+        recipe=RECIPE.to_dict(),
+        file=path.name,
+        size=path.stat().st_size,
+        sha256=sha256,
+        training={'script': 'scripts/train_dieleman_gz2.py', 'steps': steps},
+        metrics={},
+        supported_questions=[question.name for question in TREE.questions],
+        limits=['Not measured: training goes on from here.'],
+        paper={},
+    )
+    card.to_file(run / 'dieleman.gz2.yaml')
 
 
 def main():
