@@ -9,7 +9,7 @@ numbers are random.
 import torch
 
 from galmorph import Recipe, create_network, load_schema
-from galmorph.weights import WeightsCard, save_weights
+from galmorph.training import save_network
 
 __all__ = ['make_stand_in']
 
@@ -35,26 +35,15 @@ def make_stand_in(folder, *, output_size=32):
     network = create_network(
         'compact', structure=load_schema('gz2').structure, **options
     )
-    path = folder / 'stand-in.safetensors'
-    sha256 = save_weights(network.state_dict(), path, precision='float32')
-    card = WeightsCard(
-        name='stand-in',
-        title='Stand-in',
-        description='Random numbers, for measurements of time and memory.',
-        version='1',
-        licence='BSD-3-Clause',
-        instrument='SDSS',
-        network={'name': 'compact', 'options': options},
+    with torch.no_grad():
+        # Answers that differ from galaxy to galaxy.
+        network.output.weight *= 300
+    return save_network(
+        network,
+        folder,
+        'stand-in',
+        architecture={'name': 'compact', 'options': options},
         schema='gz2',
-        recipe=Recipe(views=(0.0,), output_size=output_size).to_dict(),
-        file=path.name,
-        size=path.stat().st_size,
-        sha256=sha256,
-        training={},
-        metrics={},
-        supported_questions=list(load_schema('gz2').names),
-        limits=[],
-        paper={},
+        recipe=Recipe(views=(0.0,), output_size=output_size),
+        precision='float32',
     )
-    card.to_file(folder / 'stand-in.yaml')
-    return folder / 'stand-in.yaml'

@@ -42,7 +42,7 @@ from galmorph.preprocessing import geometry
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.preprocessing.render import resample
 from galmorph.schemas import load_schema
-from galmorph.weights import WeightsCard, save_weights
+from galmorph.training import save_network
 
 SIGMA = 0.1
 # Galaxies in a batch, by what is known of them, from a step on. The few whose
@@ -325,28 +325,16 @@ def train(data_folder, run, steps, learning_rate, seed):
 
 def write_card(run, network, steps):
     """Make weights of the average, with a card, in the folder of the run."""
-    path = run / 'dieleman.gz2.safetensors'
-    sha256 = save_weights(network.state_dict(), path)
-    card = WeightsCard(
-        name='dieleman.gz2',
-        title='Rotation-invariant network of Dieleman et al. for Galaxy Zoo 2',
-        description='Learnt from votes, and from classes as bounds of votes.',
-        version='1',
-        licence='BSD-3-Clause',
-        instrument='SDSS',
-        network={'name': 'dieleman', 'options': {}},
+    save_network(
+        network,
+        run,
+        'dieleman.gz2',
+        architecture={'name': 'dieleman', 'options': {}},
         schema='gz2',
-        recipe=RECIPE.to_dict(),
-        file=path.name,
-        size=path.stat().st_size,
-        sha256=sha256,
+        recipe=RECIPE,
+        precision='float32',
         training={'script': 'scripts/train_dieleman_gz2.py', 'steps': steps},
-        metrics={},
-        supported_questions=[question.name for question in TREE.questions],
-        limits=['Not measured: training goes on from here.'],
-        paper={},
     )
-    card.to_file(run / 'dieleman.gz2.yaml')
 
 
 def main():
