@@ -12,6 +12,8 @@ from galmorph.training.evaluation.curves import calibration_error, rank_auc
 
 # As in `galmorph.training.evaluation.metrics.CountRMSE`.
 MIN_VOTES = 5
+# Of the scatter of all galaxies; a sample with less has equal values.
+MIN_SCATTER = 1e-9
 
 
 class Judge:
@@ -182,10 +184,13 @@ class Judge:
 def _r2(error, value):
     # Deviations from a constant near the mean lose no digits.
     value = value - value.mean()
+    least = MIN_SCATTER * value.var()
 
     def statistic(weights):
         total = weights.sum(1)
         scatter = weights @ value**2 - (weights @ value) ** 2 / total
+        # Of equal values only rounding is left, and an R² of any size.
+        scatter[scatter <= least * total] = np.nan
         return 1 - (weights @ error**2) / scatter
 
     return statistic

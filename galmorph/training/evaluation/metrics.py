@@ -25,6 +25,8 @@ __all__ = [
 
 # Fewer votes say too little of a fraction.
 MIN_VOTES = 5
+# Relative to the mean; what scatters less has equal values, and rounding.
+MIN_SCATTER = 1e-6
 
 
 class _Sums(Metric):
@@ -204,9 +206,13 @@ class AttributeErrors(_Sums):
     """
 
     def __init__(self, schema):
-        names = ('squares', 'errors', 'values', 'value_squares')
-        super().__init__(schema.n_answers, names)
+        super().__init__(schema.n_answers, ('squares', 'errors'))
         self.columns = schema.columns
+        # Sums of the values and of their squares would lose the scatter of an
+        # attribute that hardly varies.
+        self.add_state(
+            'moments', torch.zeros(3, schema.n_answers), dist_reduce_fx=_pool_moments
+        )
 
     def update(self, answers, target):
         """Add a batch: values and labels, shape (n, n_answers), NaN if unknown."""
@@ -214,25 +220,42 @@ class AttributeErrors(_Sums):
         known = torch.isfinite(error)
         error = torch.where(known, error, 0)
         value = torch.where(known, target, 0).float()
+        number = known.sum(0)
         self.squares += error.square().sum(0)
         self.errors += error.sum(0)
-        self.count += known.sum(0)
-        self.values += value.sum(0)
-        self.value_squares += value.square().sum(0)
+        self.count += number
+        mean = value.sum(0) / number.clamp_min(1)
+        scatter = torch.where(known, value - mean, 0).square().sum(0)
+        batch = torch.stack([number.float(), mean, scatter])
+        self.moments = _pool_moments(torch.stack([self.moments, batch]))
 
     def compute(self):
-        """Give the three of each attribute, NaN without labels."""
-        scatter = self.value_squares - self.values.square() / self.count
+        """
+        Give the three of each attribute, NaN without labels.
+
+        R² is NaN, too, where all labels are equal.
+        """
+        number, mean, scatter = self.moments
+        varies = scatter > number * (MIN_SCATTER * mean).square()
         found = {
             'rmse': (self.squares / self.count).sqrt(),
             'bias': self.errors / self.count,
-            'r2': 1 - self.squares / scatter,
+            'r2': torch.where(varies, 1 - self.squares / scatter, torch.nan),
         }
         return {
             f'{kind}/{column}': values[i]
             for kind, values in found.items()
             for i, column in enumerate(self.columns)
         }
+
+
+def _pool_moments(parts):
+    """Numbers, means and sums of squared deviations of parts, shape (k, 3, n)."""
+    numbers, means, scatters = parts.unbind(1)
+    number = numbers.sum(0)
+    mean = (numbers * means).sum(0) / number.clamp_min(1)
+    scatter = scatters.sum(0) + (numbers * (means - mean).square()).sum(0)
+    return torch.stack([number, mean, scatter])
 
 
 class _MacroAUC(MulticlassAUROC):

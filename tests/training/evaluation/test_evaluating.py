@@ -254,6 +254,19 @@ class TestAttributes:
         expected = [error.mean() - half, error.mean() + half]
         assert [score.low, score.high] == pytest.approx(expected, abs=0.02)
 
+    def test_r2_of_samples_without_scatter(self):
+        true = np.full((60, 17), np.nan)
+        # Half of the samples miss the galaxy that differs.
+        true[:, 0], true[:, 1] = 0.1, 0.3
+        true[0, 0] = 0.7
+        predicted = np.nan_to_num(true) + 0.01
+        found = evaluate(predicted, None, Labels('attributes', true), schema=EFIGI)
+        score = found.scores['t_type_r2']
+        assert 0.9 < score.low <= score.value <= score.high <= 1
+        constant = f'{EFIGI.columns[1]}_r2'
+        assert np.isnan(found.scores[constant].value)
+        assert constant not in found.to_dict()
+
 
 class TestSources:
     def test_unsupported_questions_count(self):

@@ -122,6 +122,29 @@ class TestAttributes:
             expected = [np.sqrt(np.nanmean(e**2)), np.nanmean(e), r2]
             assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
+    def test_r2_of_what_hardly_varies(self):
+        schema = load_schema('efigi')
+        rng = np.random.default_rng(6)
+        true = 500 + rng.normal(0, 0.03, (4000, 17))
+        true[:, 1] = 0.1
+        target = torch.tensor(true).float()
+        answers = target + torch.tensor(rng.normal(0, 0.01, true.shape)).float()
+        values = run(AttributeErrors(schema), answers, target, n_batch=40)
+        error, true = (answers - target).double().numpy(), target.double().numpy()
+        r2 = 1 - (error[:, 0] ** 2).mean() / true[:, 0].var()
+        assert values['r2/t_type'].item() == pytest.approx(r2, rel=1e-3)
+        assert values[f'r2/{schema.columns[1]}'].isnan()
+
+    def test_a_batch_by_itself_and_all_of_them(self):
+        metric = AttributeErrors(load_schema('efigi'))
+        target = torch.arange(8.0)[:, None].expand(8, 17)
+        for rows in (slice(0, 3), slice(3, 8)):
+            one = metric(target[rows] + 1, target[rows])
+            r2 = 1 - 1 / target[rows, 0].var(correction=0)
+            assert one['r2/t_type'].item() == pytest.approx(r2.item())
+        r2 = 1 - 1 / target[:, 0].var(correction=0)
+        assert metric.compute()['r2/t_type'].item() == pytest.approx(r2.item())
+
 
 class TestClasses:
     def test_galaxies_without_a_class_are_left_out(self):
