@@ -35,6 +35,7 @@ extensions += [
     'flag_table',
     'mathml',
     'model_cards',
+    'results',
     'short_names',
     'stand_in',
     'tree_table',
