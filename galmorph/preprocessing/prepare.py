@@ -24,6 +24,9 @@ __all__ = ['PreparedImage', 'measure_image', 'prepare']
 # is known. One galaxy in six differs from it by more than 1.4.
 _PICTURE_RADIUS = 1.8
 
+# Dieleman et al. (2015) let the measured size change the scale by so much.
+_MAX_ZOOM = 1.5
+
 # Where the 90 % radius spans fewer pixels than this the structure is lost.
 _MIN_RADIUS = 4.0
 
@@ -73,7 +76,8 @@ def prepare(image, recipe, transforms=None, *, reach=None):
     Prepare an image as a recipe asks.
 
     The size of the galaxy is that of the image where it has one. Else it is
-    measured; only a picture without a WCS is taken to be framed already.
+    measured; only a picture without a WCS is taken to be framed already, unless
+    the recipe asks to recentre it.
     An image that says that it is not from the survey of the recipe is flagged.
 
     Parameters
@@ -228,8 +232,11 @@ def _frame_to_pixels(image, recipe):
     if image.is_picture and not image.has_wcs and (size is None or is_angle):
         # The whole picture is the field, whatever its pixel size; an angle is
         # that which the frame was made with.
-        flags |= MorphologyFlag.FRAME_ASSUMED
-        radius = _framed_radius(image, recipe)
+        if recipe.recentre:
+            position, radius, flags = _recentred(image, recipe)
+        else:
+            flags |= MorphologyFlag.FRAME_ASSUMED
+            radius = _framed_radius(image, recipe)
     elif size is None:
         position, radius, flags = _measured_radius(image, recipe)
     elif not is_angle:
@@ -261,6 +268,18 @@ def _frame_to_pixels(image, recipe):
 def _framed_radius(image, recipe):
     """The radius in pixels of a galaxy whose frame is the whole image."""
     return min(image.shape2d) / recipe.frame_size / recipe.frame_scale
+
+
+def _recentred(image, recipe):
+    """Position, radius in pixels, and flags, of a galaxy that is framed roughly."""
+    framed = _framed_radius(image, recipe)
+    found = measure_image(image)
+    if not found.flags & MorphologyFlag.SIZE_MEASURED:
+        flags = found.flags | MorphologyFlag.FRAME_ASSUMED
+        return (found.x, found.y), framed, flags
+    radius = recipe.radius_of(found)
+    radius = min(max(radius, framed / _MAX_ZOOM), framed * _MAX_ZOOM)
+    return (found.x, found.y), radius, found.flags
 
 
 def _sky_to_pixels(image, position):

@@ -24,6 +24,7 @@ _WORDS = {
     str: 'a string',
     int: 'a whole number',
     float: 'a finite number',
+    bool: 'true or false',
     tuple[str, ...]: 'a sequence of strings',
     tuple[float, ...]: 'a sequence of finite numbers',
 }
@@ -76,6 +77,10 @@ class Recipe:
         fraction of that pixel; 0 samples points.
     mean, std : tuple of float
         Subtracted from, and divided into, colours in [0, 1].
+    recentre : bool
+        Whether a picture that has neither a WCS nor a size in pixels, and is
+        taken to be framed otherwise, is measured: the galaxy comes to the
+        middle, scaled by its size as far as a factor of 1.5.
 
     Raises
     ------
@@ -109,6 +114,7 @@ class Recipe:
     antialias: float = 1 / 3
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    recentre: bool = False
 
     def __post_init__(self):
         self._normalise()
@@ -208,10 +214,14 @@ class Recipe:
         record : dict
             What `from_dict` takes.
         """
-        return {
+        record = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
+        # Cards and hashes of recipes that do not ask for it do without.
+        if not self.recentre:
+            del record['recentre']
+        return record
 
     @classmethod
     def from_dict(cls, record):
@@ -246,7 +256,7 @@ def _as_type(value, kind):
     if kind in (tuple[str, ...], tuple[float, ...]):
         values = (value,) if isinstance(value, str) else value
         return tuple(_as_type(v, kind.__args__[0]) for v in values)
-    if (kind is str) != isinstance(value, str) or isinstance(value, bool):
+    if any((kind is k) != isinstance(value, k) for k in (str, bool)):
         raise TypeError
     plain = kind(value)
     if plain != value or plain in (math.inf, -math.inf):

@@ -198,7 +198,7 @@ def fit(
     for task in module.networks if trainer.is_global_zero else ():
         described = {'steps': state['global_step'], **datamodule.describe(task)}
         cards[task] = save_trained(module, folder, task=task, training=described)
-        if evaluate and not recipe.tasks[task].data.recentre:
+        if evaluate:
             measure(cards[task], datamodule, task, recipe.test)
     return TrainingResult(
         card=next(iter(cards.values()), None),

@@ -80,8 +80,6 @@ class DataSource(Record):
         The parts of 'train', 'valid' and, if there are three, 'test', where
         the data has no splits; by default 0.8, 0.1 and 0.1, or those of
         Dieleman et al. for the Galaxy Challenge.
-    recentre : bool
-        Measure each galaxy, and put it, so scaled, into the middle of the frame.
     limit : int or None
         Take the first so many galaxies only.
 
@@ -105,7 +103,6 @@ class DataSource(Record):
     columns: dict = dataclasses.field(default_factory=dict)
     select: str = 'values'
     fractions: tuple[float, ...] | None = None
-    recentre: bool = False
     limit: int | None = None
 
     def check(self, where):

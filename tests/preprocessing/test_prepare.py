@@ -377,6 +377,38 @@ class TestFlags:
         image = stamp(424).at((211.5, 211.5), 50 * u.pix)
         assert prepare(image, RECIPE).flags == F.ORIENTATION_ASSUMED
 
+    @pytest.mark.parametrize('r_eff', [4, 25, 60])
+    def test_a_recentred_picture(self, r_eff):
+        galaxy = sersic_image((424, 424), r_eff=r_eff, flux=1e4, position=(226, 195))
+        picture = np.repeat(galaxy[None] / galaxy.max(), 3, 0) ** 0.5
+        image = GalaxyImage(picture, is_picture=True)
+        prepared = prepare(image, dataclasses.replace(RECIPE, recentre=True))
+        assert prepared.flags & F.SIZE_MEASURED
+        assert not prepared.flags & F.FRAME_ASSUMED
+        x, y, _ = prepared.affines[0, 0] @ (34, 34, 1)
+        peak = np.unravel_index(prepared.pixels[0].argmax(), prepared.pixels.shape[1:])
+        np.testing.assert_allclose((y, x), peak, atol=1)
+        plain = prepare(image, RECIPE).affines[0, 0]
+        change = np.linalg.det(prepared.affines[0, 0]) / np.linalg.det(plain)
+        radius = measure_image(image).petro_r90
+        expected = np.clip(radius * 8.48 / 424, 1 / 1.5, 1.5)
+        assert np.sqrt(change) == pytest.approx(expected)
+
+    def test_noise_is_framed_roughly(self):
+        rng = np.random.default_rng(1)
+        image = GalaxyImage(rng.random((3, 60, 60)), is_picture=True)
+        prepared = prepare(image, dataclasses.replace(RECIPE, recentre=True))
+        plain = prepare(image, RECIPE).affines
+        change = np.linalg.det(prepared.affines) / np.linalg.det(plain)
+        assert 1 / 1.5 <= np.sqrt(change).min() <= np.sqrt(change).max() <= 1.5
+
+    def test_a_known_size_is_not_measured_again(self):
+        recipe = dataclasses.replace(RECIPE, recentre=True)
+        image = stamp(424).at((211.5, 211.5), 50 * u.pix)
+        np.testing.assert_array_equal(
+            prepare(image, recipe).affines, prepare(image, RECIPE).affines
+        )
+
     def test_a_grey_picture(self):
         image = GalaxyImage(stamp(424).data[0], is_picture=True)
         assert prepare(image, RECIPE).flags == F.FRAME_ASSUMED | F.SINGLE_BAND

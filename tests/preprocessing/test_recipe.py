@@ -73,7 +73,9 @@ class TestValues:
 
 
 class TestRecord:
-    @pytest.mark.parametrize('options', [{}, GREY, {'views': (0, 30, 60)}])
+    @pytest.mark.parametrize(
+        'options', [{}, GREY, {'views': (0, 30, 60)}, {'recentre': True}]
+    )
     @pytest.mark.parametrize(
         'through',
         [
@@ -135,6 +137,9 @@ class TestHash:
         changed = dataclasses.replace(Recipe(), **{name: 2 * getattr(Recipe(), name)})
         assert changed != Recipe()
         assert changed.hash != Recipe().hash
+
+    def test_a_recipe_that_recentres_has_another(self):
+        assert Recipe(recentre=True).hash != Recipe().hash
 
 
 class TestGrids:

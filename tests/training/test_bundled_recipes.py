@@ -31,7 +31,7 @@ SMALL = {
         'test.n_transforms': 6,
         'ensemble': [
             {'norm_constraint': {'every': 1, 'dense.0': 0.4, 'dense.1': 0.23}},
-            {'tasks.gz2.data.recentre': True, 'network.options.shared': 8},
+            {'pixels.recentre': True, 'network.options.shared': 8},
         ],
     },
     'ucsc_2016': {'network.options.n_units': 8},

@@ -63,7 +63,7 @@ class TestBundledRecipes:
             m.name.removeprefix('dieleman_2015_'): m.network.options for m in members
         }
         assert options == dieleman_ensemble()
-        recentred = [m.name for m in members if m.tasks['gz2'].data.recentre]
+        recentred = [m.name for m in members if m.pixels.get('recentre')]
         assert recentred == [m.name for m in members if 'pysex' in m.name]
         assert len({member.seed for member in members}) == 17
         assert members[6].norm_constraint == {

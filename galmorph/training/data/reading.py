@@ -12,9 +12,6 @@ from astropy import units as u
 from astropy.table import Table
 
 from galmorph.exceptions import LabelError, RecipeError
-from galmorph.images import read_image
-from galmorph.preprocessing.prepare import measure_image
-from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
 from galmorph.training.augmentation import Augmentation
 from galmorph.training.building import pixels_of
@@ -29,9 +26,6 @@ from galmorph.training.data.teaching import teach
 __all__ = ['TaskSource', 'create_datamodule', 'read_task', 'read_tasks']
 
 logger = logging.getLogger(__name__)
-
-# Dieleman et al. let the size of a galaxy change the scale by so much.
-_MAX_ZOOM = 1.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -226,9 +220,6 @@ def read_task(task, folder=None, *, seed=0, read=None):
     rows = rows[_selected(rows.labels, source.select)]
     if source.limit is not None:
         rows = rows[slice(source.limit)]
-    if source.recentre:
-        images = [functools.partial(_recentred, image) for image in rows.images]
-        rows = dataclasses.replace(rows, images=images)
     return rows
 
 
@@ -287,18 +278,17 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
             raise RecipeError(msg) from error
         prepared[name] = pixels, augmentation
         source = sources[name]
-        key = (pixels, augmentation.reach().tobytes(), task.data.recentre,
-               source.sizes is None)  # fmt: skip
+        key = pixels, augmentation.reach().tobytes(), source.sizes is None
         groups.setdefault(key, []).append(name)
     tasks = {}
-    for (pixels, _, recentre, _), names in groups.items():
+    for (pixels, _, _), names in groups.items():
         merged = _merged({name: sources[name] for name in names})
         first = next(iter(merged.values()))
         images = first.images
         if cache is not None:
             reach = prepared[names[0]][1].reach()
             listed = '\n'.join(map(str, first.table['image']))
-            text = f'{pixels.hash} {reach.tobytes()} {recentre} {listed}'
+            text = f'{pixels.hash} {reach.tobytes()} {listed}'
             key = hashlib.sha256(text.encode()).hexdigest()[:16]
             images = build_cache(
                 images,
@@ -306,7 +296,6 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
                 Path(cache) / key,
                 sizes=first.sizes,
                 reach=reach,
-                key=key if recentre else None,
                 progress_bar=progress_bar,
             )
         for name, source in merged.items():
@@ -314,7 +303,7 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
             if task.images_of in sources and task.images_of not in merged:
                 msg = (
                     f"'images_of' of the task {name!r}: {task.images_of!r} shows other "
-                    "images; both need the same 'data', with the same 'recentre'"
+                    "images; both need the same 'data'"
                 )
                 raise RecipeError(msg)
             tasks[name] = TaskData(
@@ -432,13 +421,3 @@ def _selected(labels, select):
         'complete': known.all(1),
         'all': np.ones(len(labels), bool),
     }[select]
-
-
-def _recentred(image):
-    """Measure a picture, and say where its galaxy is, and how large."""
-    picture = read_image(image)
-    found = measure_image(picture)
-    framed = min(picture.shape2d) / (Recipe().frame_size * Recipe().frame_scale)
-    radius = found.petro_r90 if np.isfinite(found.petro_r90) else framed
-    radius = np.clip(radius, framed / _MAX_ZOOM, framed * _MAX_ZOOM)
-    return picture.at((found.x, found.y), radius * u.pix)

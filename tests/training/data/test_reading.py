@@ -15,7 +15,12 @@ from galmorph.schemas import load_schema
 from galmorph.training.data.reading import create_datamodule, read_task, read_tasks
 from galmorph.training.data.teaching import teach
 from galmorph.training.parts import Task, Teacher
-from tests.helpers.recipes import make_recipe, write_candels, write_clear_kaggle
+from tests.helpers.recipes import (
+    make_recipe,
+    write_candels,
+    write_clear_kaggle,
+    write_collections,
+)
 from tests.helpers.tiny import draw_stamps
 from tests.helpers.training import make_path_fractions, write_gz2
 
@@ -257,19 +262,14 @@ class TestDatamodule:
         batch = next(iter(data.train_dataloader()))
         assert batch['again']['index'].tolist() == batch['votes']['index'].tolist()
         assert 'images' not in batch['again']
-        other['data'] = {'layout': 'gz2', 'recentre': True}
-        recipe = make_recipe(tasks={'votes': task, 'again': other})
-        with pytest.raises(RecipeError, match="'votes' shows other images"):
-            create_datamodule(recipe, tmp_path)
 
-    def test_recentred_galaxy_fills_the_frame_alike(self, tmp_path):
-        write_clear_kaggle(tmp_path / 'challenge', 6)
-        task = make_task(layout='gz2', recentre=True)
-        source = read_task(task, tmp_path / 'challenge')
-        image = source.images[0]()
-        framed = 48 / 8.48
-        assert framed / 1.5 <= image.size.value <= framed * 1.5
-        assert np.hypot(*np.subtract(image.position, 23.5)) < 3
+    def test_images_of_a_task_with_other_images(self, tmp_path):
+        write_collections(tmp_path)
+        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
+        other = {'schema': 'candels5', 'data': 'candels', 'loss': 'mse'}
+        tasks = {'votes': task, 'stamps': {**other, 'images_of': 'votes'}}
+        with pytest.raises(RecipeError, match="'votes' shows other images"):
+            create_datamodule(make_recipe(tasks=tasks), tmp_path)
 
     def test_names_a_wrong_augmentation(self, tmp_path):
         write_clear_kaggle(tmp_path / 'challenge', 6)
