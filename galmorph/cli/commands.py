@@ -98,7 +98,9 @@ def _parser():
     )
     running = argparse.ArgumentParser(add_help=False)
     running.add_argument(
-        '--weights', metavar='NAME', help='name of weights, or the path of a card'
+        '--weights',
+        metavar='NAME',
+        help='name of weights or path of a card; the mean of several, with commas',
     )
     running.add_argument(
         '--device', metavar='DEVICE', help="'auto' (default), 'cpu', 'cuda' or 'mps'"
@@ -257,9 +259,10 @@ def _add_predict(commands, parents):
 
 def _classifier(arguments, **options):
     from galmorph import MorphologyClassifier
+    from galmorph.cli.inputs import parse_weights
 
     return MorphologyClassifier(
-        arguments.weights,
+        parse_weights(arguments.weights),
         arguments.device,
         precision=arguments.precision,
         batch_size=arguments.batch_size,

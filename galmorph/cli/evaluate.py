@@ -18,7 +18,8 @@ Compare the answers of weights with labels: errors, accuracy, F1, ROC,
 calibration, with 95 % intervals from bootstrap samples of the galaxies.
 
 TABLE is a catalogue with a column of image paths, and columns of labels as the
-schema of WEIGHTS names them; or a folder that holds a published data set.
+schema of WEIGHTS names them; or a folder that holds a published data set. Several
+WEIGHTS, with commas, answer by their mean.
 """
 
 _EVALUATE_EXAMPLES = """
@@ -28,6 +29,7 @@ examples:
       --kind counts --figures figures
   galmorph evaluate dieleman.gz2 galaxy_challenge/ --split valid --transforms 8 \\
       --output metrics.yaml
+  galmorph evaluate first.yaml,second.yaml galaxies.csv
 
 exit status:
   0  done        1  the work failed
@@ -70,7 +72,11 @@ def add_evaluate(command, parents):
         run=_evaluate,
         description=_EVALUATE,
     )
-    parser.add_argument('weights', metavar='WEIGHTS', help='name, or path of a card')
+    parser.add_argument(
+        'weights',
+        metavar='WEIGHTS',
+        help='name, path of a card, or several with commas',
+    )
     parser.add_argument('table', metavar='TABLE_OR_FOLDER')
     options = (
         ('--labels', 'FILE', 'table with the labels, if they are not in TABLE'),
@@ -108,6 +114,7 @@ def add_evaluate(command, parents):
 def _evaluate(arguments):
     from galmorph import MorphologyClassifier
     from galmorph.training.evaluation import evaluate
+    from galmorph.training.parts import TestTime
 
     if arguments.figures:
         check_folder(arguments.figures, create=True)
@@ -116,7 +123,7 @@ def _evaluate(arguments):
     with as_request():
         zooms = inputs.parse_zooms(arguments.zooms, arguments.transforms)
         classifier = MorphologyClassifier(
-            arguments.weights,
+            inputs.parse_weights(arguments.weights),
             arguments.device,
             n_transforms=arguments.transforms,
             zooms=zooms,
@@ -131,7 +138,8 @@ def _evaluate(arguments):
         raise RequestError(msg)
     if options.get('size') is not None:
         options['size'] = options['size'][rows]
-    _warn_of_training_galaxies(arguments.weights, table, options.get('image'))
+    for card in classifier.cards:
+        _warn_of_training_galaxies(card.source, table, options.get('image'))
     evaluation = evaluate(
         classifier,
         table,
@@ -140,11 +148,8 @@ def _evaluate(arguments):
         progress_bar=not arguments.quiet,
         **options,
     )
-    metrics = evaluation.to_dict()
-    if arguments.transforms > 1:
-        metrics['n_transforms'] = arguments.transforms
-    if zooms != (1.0,):
-        metrics['zooms'] = list(zooms)
+    test = TestTime(n_transforms=arguments.transforms, zooms=zooms)
+    metrics = evaluation.to_dict() | test.to_dict()
     files = []
     if arguments.output:
         files.append(Path(arguments.output))
@@ -162,7 +167,7 @@ def _warn_of_training_galaxies(weights, table, column):
     from galmorph.training.data.seen import trained_on
 
     column = column or 'image'
-    if not Path(weights).is_file() or column not in table.colnames:
+    if weights is None or column not in table.colnames:
         return
     n_seen = int(trained_on(weights, table[column]).sum())
     if n_seen:
@@ -289,8 +294,9 @@ def _rows_of(arguments, table):
 def _report(evaluation, classifier):
     split = f' of {evaluation.split!r}' if evaluation.split else ''
     failed = f', {evaluation.n_failed} not predicted' if evaluation.n_failed else ''
+    names = ' + '.join(card.name for card in classifier.cards)
     print(
-        f'{classifier.card.name} on {len(evaluation.answers)} galaxies{split}, with '
+        f'{names} on {len(evaluation.answers)} galaxies{split}, with '
         f'{evaluation.kind}{failed}; intervals hold 95 %\n'
     )
     print('\n'.join(evaluation.to_table().pformat(max_lines=-1, max_width=-1)))

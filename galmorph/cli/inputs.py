@@ -16,6 +16,7 @@ __all__ = [
     'parse_hdu',
     'parse_names',
     'parse_size',
+    'parse_weights',
     'parse_zooms',
     'read_catalogue',
 ]
@@ -303,6 +304,34 @@ def parse_names(text):
     if text is None:
         return None
     return [name.strip() for name in text.split(',') if name.strip()]
+
+
+def parse_weights(text):
+    """
+    Understand WEIGHTS: a name, the path of a card, or several with commas.
+
+    Parameters
+    ----------
+    text : str or None
+        What was given.
+
+    Returns
+    -------
+    weights : str, list of str or None
+        What `~galmorph.MorphologyClassifier` takes.
+
+    Examples
+    --------
+    >>> from galmorph.cli.inputs import parse_weights
+    >>> parse_weights('dieleman.gz2')
+    'dieleman.gz2'
+    >>> parse_weights('first.yaml,second.yaml')
+    ['first.yaml', 'second.yaml']
+    """
+    names = parse_names(text)
+    if not names or len(names) == 1 or Path(text).is_file():
+        return text
+    return names
 
 
 def parse_hdu(text):

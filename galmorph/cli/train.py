@@ -229,8 +229,16 @@ def _run(recipe, arguments, **options):
         return
     for name, value in result.metrics.items():
         print(f'{name:40} {value:.4f}')
-    for card in result.cards.values():
-        print(f'wrote {card}')
+    for task, metrics in result.ensemble.items():
+        for name, score in metrics.items():
+            if isinstance(score, dict) and 'value' in score:
+                label = f'mean of all members/{task}/{name}'
+                print(f'{label:40} {score["value"]:.4f}')
+    for each in result.members or [result]:
+        for card in each.cards.values():
+            print(f'wrote {card}')
+    if result.ensemble:
+        print(f'wrote {result.folder / "ensemble.yaml"}')
 
 
 def _need_lightning():

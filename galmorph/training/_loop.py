@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     WeightAveraging,
 )
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.loggers import CSVLogger
 
 _PRECISIONS = {'float32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
@@ -47,7 +48,7 @@ def make_trainer(
         )
     if is_validated and recipe.patience is not None:
         own.append(
-            EarlyStopping(recipe.monitor, mode=recipe.mode, patience=recipe.patience)
+            _EarlyStopping(recipe.monitor, mode=recipe.mode, patience=recipe.patience)
         )
     # After the others, whose state it keeps.
     own.append(ModelCheckpoint(filename='last', save_on_train_epoch_end=True, **common))
@@ -73,6 +74,15 @@ def make_trainer(
             **options,
         }
     )
+
+
+class _EarlyStopping(EarlyStopping):
+    """Lightning's, which ends a training for good: also where it is resumed."""
+
+    def on_train_start(self, trainer, pl_module):
+        super().on_train_start(trainer, pl_module)
+        if self.stopping_reason is not EarlyStoppingReason.NOT_STOPPED:
+            trainer.should_stop = True
 
 
 class _Average:

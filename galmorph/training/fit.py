@@ -9,15 +9,17 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
+import yaml
 
 from galmorph.exceptions import RecipeError
 from galmorph.files import write_atomically
 from galmorph.schemas import load_schema
 from galmorph.training._loop import make_trainer, quiet
 from galmorph.training.data.reading import create_datamodule
-from galmorph.training.data.seen import record_data
+from galmorph.training.data.seen import record_data, trained_on
 from galmorph.training.log import read_log, scores_at
 from galmorph.training.module import MorphologyModule
+from galmorph.training.parts import TestTime
 from galmorph.training.publish import save_trained
 from galmorph.training.recipe import load_recipe
 from galmorph.weights import load_card, load_weights, weights_path
@@ -27,11 +29,13 @@ __all__ = ['TrainingResult', 'count_steps', 'fit', 'initialise', 'measure']
 
 logger = logging.getLogger(__name__)
 
-# What of a recipe may change from one part of a training to the next.
+# What of a recipe may change from one part of a training to the next, since the
+# trained weights do not depend on it.
 _FREE = (
     'card',
     'description',
     'n_workers',
+    'name',
     'precision_stored',
     'published',
     'reference',
@@ -60,7 +64,10 @@ class TrainingResult:
     n_steps : int
         Updates of the weights that were done.
     members : tuple of `TrainingResult`
-        Those of an ensemble.
+        Those of an ensemble, the best of which is what the entries above are of.
+    ensemble : dict of str to dict
+        By task, the scores of the mean of the members on the validation
+        galaxies, as the ``metrics`` of a card; also in ``ensemble.yaml``.
 
     Examples
     --------
@@ -77,6 +84,7 @@ class TrainingResult:
     folder: Path
     n_steps: int
     members: tuple = ()
+    ensemble: dict = dataclasses.field(default_factory=dict)
 
     @property
     def log(self):
@@ -100,7 +108,10 @@ def fit(
     Train what a recipe describes, and write weights with their card.
 
     A training that was interrupted goes on from its last validation when it
-    is asked for again, and ends with the same weights as one that was not.
+    is asked for again, and ends with the same weights as one that was not. One
+    that is finished is only measured, and its ``name`` and ``test`` may be
+    others then: to measure what ``zhu_2019`` trained as ``zhu_2019/q180`` says,
+    ask for that with the same ``output``; each name has a card of its own.
 
     Parameters
     ----------
@@ -317,7 +328,7 @@ def measure(card, datamodule, task, test=None):
     task : str
         The task that they answer.
     test : `~galmorph.training.parts.TestTime`, optional
-        Over what to average.
+        Over what to average; nothing by default.
 
     Returns
     -------
@@ -334,26 +345,30 @@ def measure(card, datamodule, task, test=None):
         ...
     galmorph.exceptions.WeightsError: weights card 'lost.yaml': no such file
     """
+    described, test = load_card(card), test or TestTime()
+    evaluation = _evaluate([card], datamodule, task, test)
+    if evaluation is not None:
+        metrics = evaluation.to_dict() | test.to_dict()
+        dataclasses.replace(described, metrics=metrics).to_file(card)
+    return evaluation
+
+
+def _evaluate(cards, datamodule, task, test):
+    """Score the mean of weights where none of them was trained, if anywhere."""
     from galmorph import MorphologyClassifier
     from galmorph.training.evaluation import evaluate
 
-    described = load_card(card)
-    options = {}
-    if test is not None:
-        options['n_transforms'] = test.n_transforms
-        if test.zooms != (1.0,):
-            options['zooms'] = test.zooms
-    classifier = MorphologyClassifier(card, **options)
     table, labels = datamodule.labelled(task, 'valid')
-    size = 'size' if 'size' in table.colnames else None
-    if not len(table):
+    # The members of an ensemble may have splits of their own.
+    is_new = ~np.any([trained_on(card, table['image']) for card in cards], axis=0)
+    if not is_new.any():
         return None
-    evaluation = evaluate(classifier, table, labels, split='valid', size=size)
-    metrics = evaluation.to_dict()
-    if options and test.n_transforms > 1:
-        metrics['n_transforms'] = test.n_transforms
-    dataclasses.replace(described, metrics=metrics).to_file(card)
-    return evaluation
+    table, labels = table[is_new], labels[is_new]
+    size = 'size' if 'size' in table.colnames else None
+    classifier = MorphologyClassifier(
+        cards, n_transforms=test.n_transforms, zooms=test.zooms
+    )
+    return evaluate(classifier, table, labels, split='valid', size=size)
 
 
 def _with_taught_questions(recipe, data):
@@ -376,11 +391,18 @@ def _with_taught_questions(recipe, data):
     return dataclasses.replace(recipe, tasks=tasks)
 
 
-def _fit_ensemble(recipe, folder, **options):
+def _fit_ensemble(recipe, folder, *, data, cache, evaluate, **options):
+    options |= {'data': data, 'cache': cache, 'evaluate': evaluate}
     members = []
     for index in range(len(recipe.ensemble)):
         member = recipe.member(index)
         members.append(fit(member, output=folder / member.name, **options))
+    ensemble = {}
+    # One process of several has the cards.
+    if evaluate and all(member.cards for member in members):
+        if not isinstance(data, lightning.LightningDataModule):
+            data = create_datamodule(recipe.member(0), data, cache=cache)
+        ensemble = _measure_mean(recipe, members, folder, data)
     sign = 1 if recipe.mode == 'min' else -1
     best = min(
         members, key=lambda m: sign * m.metrics.get(recipe.monitor, sign * math.inf)
@@ -392,7 +414,30 @@ def _fit_ensemble(recipe, folder, **options):
         folder=folder,
         n_steps=sum(member.n_steps for member in members),
         members=tuple(members),
+        ensemble=ensemble,
     )
+
+
+def _measure_mean(recipe, members, folder, datamodule):
+    """Score the mean of the members, task by task, and write that down."""
+    scores, written = {}, {}
+    for task in members[0].cards:
+        cards = [member.cards[task] for member in members if task in member.cards]
+        evaluation = _evaluate(cards, datamodule, task, recipe.test)
+        if evaluation is None:
+            logger.warning(
+                'the mean of the members is not measured for the task %r: there is '
+                'no validation galaxy that none of them was trained on',
+                task,
+            )
+            continue
+        scores[task] = evaluation.to_dict() | recipe.test.to_dict()
+        names = [card.relative_to(folder).as_posix() for card in cards]
+        written[task] = {'weights': names, 'metrics': scores[task]}
+    if written:
+        text = yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
+        write_atomically(folder / 'ensemble.yaml', text.encode())
+    return scores
 
 
 def _check_monitor(recipe, module, datamodule):

@@ -352,7 +352,8 @@ class TestTime(Record):
         Rotations and mirror images, as `~galmorph.MorphologyClassifier`
         takes them.
     zooms : tuple of float
-        Scales of each.
+        Sizes at which each galaxy is shown; their number divides
+        ``n_transforms``.
 
     Examples
     --------
@@ -368,5 +369,15 @@ class TestTime(Record):
     zooms: tuple[float, ...] = (1.0,)
 
     def check(self, where):
-        """Check the values."""
+        """Check the values, and that the zooms share the transforms."""
         need_positive(self, ('n_transforms',), where)
+        n_zooms = len(self.zooms)
+        if not n_zooms or not all(0 < zoom < math.inf for zoom in self.zooms):
+            refuse('zooms', list(self.zooms), where, 'holds positive numbers')
+        if self.n_transforms % n_zooms:
+            msg = (
+                f"'n_transforms' of {where} is {self.n_transforms}, which cannot be "
+                f"shared among the {n_zooms} 'zooms' {list(self.zooms)}; give a "
+                f'multiple of {n_zooms}, or other zooms'
+            )
+            raise RecipeError(msg)

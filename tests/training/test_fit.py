@@ -11,6 +11,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
+import yaml
 from astropy.table import Table
 from PIL import Image
 
@@ -18,7 +19,9 @@ from galmorph import MorphologyClassifier, load_card, load_schema, register_weig
 from galmorph.cli import main
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.training import fit, read_log
+from galmorph.training.data.reading import create_datamodule
 from galmorph.training.data.seen import trained_on
+from galmorph.training.evaluation import evaluate
 from galmorph.training.fit import TrainingResult, count_steps, initialise
 from galmorph.training.module import MorphologyModule
 from galmorph.weights import load_weights, registry
@@ -40,6 +43,15 @@ class Kill(lightning.Callback):
 fit(make_recipe(), data=sys.argv[1], output=sys.argv[2], accelerator='cpu',
     callbacks=[Kill()])
 """
+
+
+# Its first validation is the best: patience ends it.
+STALE = {'steps': 20, 'optimiser': {'lr': 1e-12}, 'freeze': ['*', '!output.*']}
+
+
+class Refuse(lightning.Callback):
+    def on_train_batch_start(self, *_):
+        pytest.fail('trained again')
 
 
 @pytest.fixture(scope='module')
@@ -134,18 +146,44 @@ class TestResume:
         assert load_card(result.card).to_dict() == load_card(trained.card).to_dict()
 
     def test_finished_training_is_not_repeated(self, trained, kaggle):
-        class Refuse(lightning.Callback):
-            def on_train_batch_start(self, *_):
-                pytest.fail('trained again')
-
-        result = fit(
-            make_recipe(),
-            data=kaggle,
-            output=trained.folder,
-            accelerator='cpu',
-            callbacks=[Refuse()],
-        )
+        options = {'data': kaggle, 'accelerator': 'cpu', 'callbacks': [Refuse()]}
+        result = fit(make_recipe(), output=trained.folder, **options)
         assert result.metrics == trained.metrics
+        assert result.n_steps == trained.n_steps
+
+    @pytest.mark.parametrize('ema', [None, 0.9])
+    def test_training_that_patience_ended_is_not_repeated(self, kaggle, tmp_path, ema):
+        recipe = make_recipe(patience=1, ema=ema, **STALE)
+        options = {'data': kaggle, 'output': tmp_path, 'accelerator': 'cpu'}
+        before = fit(recipe, evaluate=False, **options)
+        assert before.n_steps < 20
+        result = fit(recipe, callbacks=[Refuse()], **options)
+        assert result.n_steps == before.n_steps
+        assert result.metrics == before.metrics
+        assert load_card(result.card).metrics['split'] == 'valid'
+
+    def test_finished_training_is_measured_as_another_name_says(
+        self, trained, kaggle, tmp_path
+    ):
+        test = {'n_transforms': 2, 'zooms': [0.5, 2.0]}
+        recipe = make_recipe(name='zoomed', title='Both sizes', test=test)
+        options = {'data': kaggle, 'accelerator': 'cpu', 'callbacks': [Refuse()]}
+        result = fit(recipe, output=trained.folder, **options)
+        before, card = load_card(trained.card), load_card(result.card)
+        assert (card.name, card.title) == ('zoomed', 'Both sizes')
+        assert card.sha256 == before.sha256
+        assert {name: card.metrics[name] for name in test} == test
+        assert 'zooms' not in before.metrics
+        assert card.metrics != before.metrics | test
+        # The command says the same of the weights of the other name.
+        output = tmp_path / 'metrics.yaml'
+        done = main([
+            'evaluate', str(trained.card), str(kaggle), '--split', 'valid',
+            '--transforms', '2', '--zooms', '0.5,2', '--output', str(output),
+            '--quiet',
+        ])  # fmt: skip
+        assert done == 0
+        assert yaml.safe_load(output.read_text()) == card.metrics
 
     def test_refuses_the_folder_of_another_recipe(self, trained, kaggle):
         other = make_recipe(batch_size=3)
@@ -241,9 +279,7 @@ class TestBeforeTheFirstStep:
 
 class TestStops:
     def test_without_a_better_score(self, kaggle, tmp_path):
-        recipe = make_recipe(
-            steps=20, patience=1, optimiser={'lr': 1e-12}, freeze=['*', '!output.*']
-        )
+        recipe = make_recipe(patience=1, **STALE)
         result = fit(recipe, data=kaggle, output=tmp_path, evaluate=False)
         assert result.n_steps < 20
 
@@ -292,13 +328,48 @@ class TestTasks:
         assert 't_type' in table.colnames
 
     def test_ensemble_trains_its_members(self, kaggle, tmp_path):
-        recipe = make_recipe(steps=2, ensemble=[{}, {'network.options.stem': 3}])
+        others = {'network.options.stem': 3, 'pixels.recentre': True}
+        recipe = make_recipe(steps=2, test={'n_transforms': 2}, ensemble=[{}, others])
         result = fit(recipe, data=kaggle, output=tmp_path, accelerator='cpu')
         names = [member.card.stem for member in result.members]
         assert names == ['small_0', 'small_1']
         assert result.card in [member.card for member in result.members]
         stems = [load_card(m.card).network['options']['stem'] for m in result.members]
         assert stems == [4, 3]
+        assert load_card(result.members[1].card).recipe['recentre'] is True
+        # The mean of both, each of which sees the pixels that it was trained on.
+        both = [member.card for member in result.members]
+        data = create_datamodule(recipe, kaggle)
+        table, labels = data.labelled('gz2', 'valid')
+        classifier = MorphologyClassifier(both, 'cpu', n_transforms=2)
+        expected = evaluate(classifier, table, labels, split='valid').to_dict()
+        assert result.ensemble == {'gz2': {**expected, 'n_transforms': 2}}
+        own = [load_card(card).metrics['rmse37'] for card in both]
+        assert expected['rmse37'] not in own
+        written = yaml.safe_load((tmp_path / 'ensemble.yaml').read_text())
+        assert written['gz2']['metrics'] == result.ensemble['gz2']
+        names = ['small_0/small_0.yaml', 'small_1/small_1.yaml']
+        assert written['gz2']['weights'] == names
+        output = tmp_path / 'metrics.yaml'
+        done = main([
+            'evaluate', ','.join(map(str, both)), str(kaggle), '--split', 'valid',
+            '--transforms', '2', '--output', str(output), '--quiet',
+        ])  # fmt: skip
+        assert done == 0
+        assert yaml.safe_load(output.read_text()) == result.ensemble['gz2']
+
+    def test_mean_is_of_galaxies_that_no_member_was_trained_on(
+        self, kaggle, tmp_path, caplog
+    ):
+        parts = [
+            {'tasks.gz2.data.fractions': [0.9, 0.1]},
+            {'tasks.gz2.data.fractions': [1.0, 0.0]},
+        ]
+        recipe = make_recipe(steps=2, ensemble=parts)
+        result = fit(recipe, data=kaggle, output=tmp_path, accelerator='cpu')
+        assert result.ensemble == {}
+        assert not (tmp_path / 'ensemble.yaml').exists()
+        assert 'no validation galaxy that none of them' in caplog.text
 
 
 def teacher(folder):

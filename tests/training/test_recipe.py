@@ -214,6 +214,27 @@ class TestLoadRecipe:
             load_recipe(tmp_path / 'list.yaml')
 
 
+class TestTestTime:
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            (
+                ['test.n_transforms=8'],
+                r"is 8, .* 3 'zooms' \[0.8.*\]; .* multiple of 3",
+            ),
+            (['test.zooms=[1.0, -1.2]'], "'zooms' of 'test' .* positive numbers, not"),
+            (['test.zooms=[]'], "'zooms' .* positive numbers"),
+        ],
+    )
+    def test_zooms_share_the_transforms(self, changes, message):
+        with pytest.raises(RecipeError, match=message):
+            load_recipe('dieleman_2015').override(changes)
+
+    def test_zooms_of_a_recipe_may_change_beside_its_variants(self):
+        test = {'n_transforms': 3, 'zooms': [0.9, 1.0, 1.1]}
+        assert load_recipe('zhu_2019').override({'test': test}).test.n_transforms == 3
+
+
 class TestSchedule:
     def test_cosine_with_warmup(self):
         schedule = Schedule(name='cosine', warmup=10, floor=0.1)
