@@ -118,6 +118,8 @@ def quiet(*, silent):
                 r'.*Found .* module\(s\) in eval mode',
                 '.*Total length of `list` across ranks is zero',
                 r'.*isinstance\(treespec, LeafSpec\)',
+                # A device that has no validation galaxies of a task.
+                '.*was called before the ``update`` method',
             ):
                 warnings.filterwarnings('ignore', message=text)
             yield

@@ -178,35 +178,40 @@ class MorphologyModule(lightning.LightningModule):
         """Score a batch of the validation galaxies."""
         outputs = self._outputs(batch, constrained=True)
         for name, part in batch.items():
-            n_galaxy = len(part['views'])
             loss = self.losses[name](outputs[name], part)
-            total, count = self._valid_losses.get(name, (0.0, 0))
-            self._valid_losses[name] = (
-                total + n_galaxy * loss.detach(),
-                count + n_galaxy,
-            )
+            weight = loss.new_tensor(len(part['views']))
+            self._valid_losses[name] += torch.stack([weight * loss.detach(), weight])
             target = part['target'] if part.get('counts') is None else part['counts']
             self.scores[name].update(outputs[name]['answers'], target)
 
     def on_validation_epoch_start(self):
         """Forget the scores of the validation before."""
         self._check_finite(all(p.isfinite().all() for p in self.parameters()))
-        self._valid_losses = {}
+        # Sum over galaxies, and their number.
+        self._valid_losses = {
+            name: torch.zeros(2, device=self.device) for name in self.recipe.tasks
+        }
         for scores in self.scores.values():
             scores.reset()
 
     def on_validation_epoch_end(self):
         """Log the scores of the validation."""
         result = {}
-        for name, (total, count) in self._valid_losses.items():
+        sums = torch.stack(list(self._valid_losses.values()))
+        # A task may have all its galaxies on another device.
+        sums = self.trainer.strategy.reduce(sums, reduce_op='sum')
+        for name, (total, count) in zip(self._valid_losses, sums, strict=True):
+            if not count:
+                continue
             result[f'valid/{name}/loss'] = total / count
             for key, value in self.scores[name].compute().items():
                 if value.ndim == 0:
                     result[f'valid/{name}/{key}'] = value.float()
-        if self._valid_losses:
+        if result:
             result['valid/loss'] = sum(
-                self.recipe.tasks[name].weight * result[f'valid/{name}/loss']
-                for name in self._valid_losses
+                task.weight * result[f'valid/{name}/loss']
+                for name, task in self.recipe.tasks.items()
+                if f'valid/{name}/loss' in result
             )
         self.log_dict(result | self._progress(), sync_dist=True)
 
@@ -216,6 +221,9 @@ class MorphologyModule(lightning.LightningModule):
 
     def _check_finite(self, is_finite):
         """End a training that has lost its way before it is kept."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # All devices end, or some would wait for the others.
+            is_finite = self.trainer.strategy.reduce_boolean_decision(is_finite)
         if is_finite:
             return
         msg = (

@@ -1,0 +1,78 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tests of trainings on several devices: processes of one machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from galmorph import load_card
+from galmorph.training import fit, read_log
+from galmorph.weights import load_weights
+from tests.helpers.recipes import make_recipe, write_clear_kaggle
+
+# Neither norms of a batch nor anything random: the mean over the batch is that
+# of its halves.
+PLAIN = {
+    'network': {
+        'name': 'dieleman',
+        'options': {
+            'filters': [[6, 4], [5, 4], [3, 4], [3, 4]],
+            'dense': [16, 16],
+            'dropout': 0,
+        },
+    },
+    'pixels': {},
+    'augmentation': 'none',
+    'optimiser': {'name': 'sgd', 'lr': 0.1},
+    'ema': None,
+    'keep': 'last',
+    'precision_stored': 'float32',
+}
+
+
+def train_on_two(recipe, data, output):
+    """Train in two processes, as on two GPUs; return the process."""
+    path = output.with_suffix('.yaml')
+    path.write_text(yaml.safe_dump(recipe.to_dict()), 'utf-8')
+    command = [sys.executable, '-m', 'galmorph', 'train', str(path)]
+    command += ['--data', str(data), '--output', str(output), '--quiet']
+    command += ['--device', 'cpu', '--devices', '2']
+    root = str(Path(__file__).parents[2])
+    return subprocess.run(
+        command,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': root},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+
+
+@pytest.fixture(scope='module')
+def kaggle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data') / 'challenge'
+    write_clear_kaggle(folder, 30)
+    return folder
+
+
+@pytest.mark.skipif(
+    not torch.distributed.is_available(), reason='this torch knows one process only'
+)
+def test_two_devices_train_what_one_does(kaggle, tmp_path):
+    recipe = make_recipe(**PLAIN)
+    process = train_on_two(recipe, kaggle, tmp_path / 'two')
+    assert process.returncode == 0, process.stderr
+    one = fit(recipe, data=kaggle, output=tmp_path / 'one', accelerator='cpu')
+    log = read_log(tmp_path / 'two')
+    for name in ('valid/loss', 'valid/gz2/rmse'):
+        assert log[name].tolist() == pytest.approx(one.log[name].tolist(), rel=1e-4)
+    card = load_card(tmp_path / 'two' / 'small.yaml')
+    assert card.metrics['n_galaxy'] == 3
+    state = load_weights(tmp_path / 'two' / card.file)
+    for name, tensor in load_weights(one.card.with_name(card.file)).items():
+        torch.testing.assert_close(state[name], tensor, rtol=1e-4, atol=1e-5)
