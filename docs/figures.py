@@ -381,3 +381,16 @@ def honesty():
         for name, given in (('honest', honest), ('bold', odds / (1 + odds)))
     }
     return plot_reliability(tables)
+
+
+def errors():
+    """The errors of a card, above the binomial floor."""
+    from galmorph import load_card
+    from galmorph.plotting import plot_errors
+
+    metrics = load_card('compact.gz_ceers').metrics
+    # Of the mean votes of the test galaxies, as Evaluation.baselines gives them.
+    mean = (0.221, 0.175, 0.288, 0.308, 0.252, 0.172, 0.296, 0.232, 0.186, 0.198,
+            0.154, 0.300, 0.180)  # fmt: skip
+    names = ('rmse', *metrics['questions'])
+    return plot_errors(metrics, baselines={'mean': dict(zip(names, mean, strict=True))})

@@ -47,6 +47,15 @@ def round_ticks(axis, n=5):
     axis.set_major_locator(MaxNLocator(n, steps=[1, 2, 5, 10]))
 
 
+def label_decades(axis):
+    """Label a logarithmic axis at 1, 2 and 5, as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def looks():
     """Endless pairs of colour and line style, no two of the first 21 alike."""
     return itertools.cycle((c, d) for d in DASHES for c in COLOURS)

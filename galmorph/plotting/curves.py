@@ -10,6 +10,7 @@ from galmorph.plotting._style import (
     GUIDE,
     PAGE,
     SMALL,
+    label_decades,
     looks,
     new_figure,
     round_ticks,
@@ -226,7 +227,7 @@ def plot_learning_curves(log, *, quantities=None, x='step', title=None, figure=N
             np.nanmax(values) > 8 * np.nanmin(values)
         ):
             axes.set_yscale('log')
-            _label_decades(axes.yaxis)
+            label_decades(axes.yaxis)
         axes.set(xlabel=x, ylabel=name)
         style(axes, minor=axes.get_yscale() == 'linear')
         _legend(axes, loc='best')
@@ -250,14 +251,6 @@ def _mark_best(axes, name, steps, values):
     best = np.argmax(values) if higher else np.argmin(values)
     axes.plot(steps[best], values[best], 'o', mfc='none', mec='k', ms=6, mew=0.8,
               label=f'best: {values[best]:.3g} at {steps[best]:g}')  # fmt: skip
-
-
-def _label_decades(axis):
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _legend(axes, **options):

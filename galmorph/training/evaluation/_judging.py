@@ -26,16 +26,9 @@ class Judge:
         self.options = {'n_draws': n_draws, 'seed': seed}
 
     def fractions(self, path):
-        known = np.isfinite(path)
-        common, complete = known.all(0), known.all(1)
         errors = self.answers - path
-        scores = {}
-        if common.any():
-            scores[f'rmse{common.sum()}'] = self._rmse(errors[:, common])
-        if complete.any():
-            scores[f'rmse{known.shape[1]}'] = self._rmse(errors[complete])
-        if not scores:
-            scores['rmse'] = self._rmse(errors)
+        parts = pooled_parts('fractions', path)
+        scores = {name: self._rmse(errors[part]) for name, part in parts.items()}
         questions = {q.name: self._rmse(errors[:, q.slice])
                      for q in self.schema.questions}  # fmt: skip
         asked = self.schema.relevance(path) >= 0.5
@@ -179,6 +172,20 @@ class Judge:
         if not n:
             return Score(np.nan, np.nan, np.nan, 0)
         return Score(*map(float, bootstrap(statistic, n, **self.options)), n)
+
+
+def pooled_parts(kind, labels):
+    """The indices of the labels that each error of all answers is over, by its name."""
+    known = np.isfinite(labels)
+    common, complete = known.all(0), known.all(1)
+    parts = {}
+    if kind == 'fractions' and common.any():
+        parts[f'rmse{common.sum()}'] = slice(None), common
+    if kind == 'fractions' and complete.any():
+        parts[f'rmse{known.shape[1]}'] = complete
+    if kind in ('fractions', 'counts') and not parts:
+        parts['rmse'] = slice(None)
+    return parts
 
 
 def _r2(error, value):

@@ -7,7 +7,7 @@ import numpy as np
 from astropy.table import QTable
 
 from galmorph.training.evaluation._bootstrap import N_DRAWS, Score
-from galmorph.training.evaluation._judging import Judge
+from galmorph.training.evaluation._judging import Judge, pooled_parts
 from galmorph.training.evaluation.classification import ClassificationReport
 from galmorph.training.evaluation.curves import reliability, roc_curves
 
@@ -125,6 +125,75 @@ class Evaluation:
             if name != 'n':
                 table[name].info.format = '.4f'
         return table
+
+    def baselines(self, others=None):
+        """
+        Score the simplest answers on the same galaxies.
+
+        Parameters
+        ----------
+        others : dict of str to array-like, optional
+            More answers by their names, shape (n, n_answers) or (n_answers,),
+            in the terms of ``labels``: such as those that
+            `~galmorph.training.evaluation.baselines.kaggle_baselines` learns
+            from other galaxies.
+
+        Returns
+        -------
+        errors : dict of str to dict of str to float
+            Root mean square errors of each question, and of all answers under
+            the names of ``scores``. 'mean' answers with the mean labels of
+            these galaxies, which no other constant does better than. For
+            fractions there are 'zeros' and 'ones', too.
+
+        Raises
+        ------
+        ValueError
+            If the labels are classes, or answers have another shape.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from galmorph import load_schema
+        >>> from galmorph.training.evaluation import evaluate
+        >>> from galmorph.training.data.labels import Labels
+        >>> labels = Labels('fractions', np.full((3, 37), 0.25))
+        >>> answers = np.full((3, 37), 0.3)
+        >>> evaluation = evaluate(
+        ...     answers, None, labels, schema=load_schema('gz2'), n_draws=10)
+        >>> for name, errors in evaluation.baselines({'half': [0.5] * 37}).items():
+        ...     print(f'{name:5} {errors["rmse37"]:.2f} {errors["spiral"]:.2f}')
+        mean  0.00 0.00
+        zeros 0.25 0.25
+        ones  0.75 0.75
+        half  0.25 0.25
+        """
+        if self.kind == 'classes':
+            msg = 'classes have no errors; the report has the numbers of each class'
+            raise ValueError(msg)
+        known = np.isfinite(self.labels)
+        total = np.where(known, self.labels, 0).sum(0)
+        answers = {'mean': total / np.maximum(known.sum(0), 1)}
+        if self.kind == 'fractions':
+            answers |= {'zeros': np.zeros(len(total)), 'ones': np.ones(len(total))}
+        parts = pooled_parts(self.kind, self.labels)
+        if self.kind == 'attributes':
+            columns = enumerate(self.schema.columns)
+            parts |= {name: (slice(None), i) for i, name in columns}
+        else:
+            parts |= {q.name: (slice(None), q.slice) for q in self.schema.questions}
+        found = {}
+        for name, values in (answers | dict(others or {})).items():
+            values = np.asarray(values, float)
+            if values.shape not in (self.labels.shape, self.labels.shape[1:]):
+                msg = (
+                    f'others[{name!r}] must have the shape {self.labels.shape}, an '
+                    f'answer for each label, not {values.shape}'
+                )
+                raise ValueError(msg)
+            errors = values - self.labels
+            found[name] = {key: _root_mean(errors[part]) for key, part in parts.items()}
+        return found
 
     def roc(self):
         """
@@ -283,6 +352,11 @@ def _predict(source, table, rows, schema, options):
         )
         raise ValueError(msg)
     return schema, answers[rows]
+
+
+def _root_mean(errors):
+    known = np.isfinite(errors)
+    return float(np.sqrt((errors[known] ** 2).mean())) if known.any() else np.nan
 
 
 def _is_sound(score):

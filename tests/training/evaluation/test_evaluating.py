@@ -268,6 +268,50 @@ class TestAttributes:
         assert constant not in found.to_dict()
 
 
+class TestBaselines:
+    def test_of_fractions(self):
+        labels = draw_paths(30, seed=3)
+        labels[10:, 2] = np.nan
+        found = evaluate(
+            draw_paths(30), None, Labels('fractions', labels), schema=TREE, **FEW
+        )
+        errors = found.baselines({'itself': found.answers})
+        assert list(errors) == ['mean', 'zeros', 'ones', 'itself']
+        # As other answers as the network's own they have its errors.
+        for name, score in (found.scores | found.questions).items():
+            if name.startswith('rmse') or name in found.questions:
+                assert errors['itself'][name] == pytest.approx(score.value)
+        for name, value in (('zeros', 0), ('ones', 1)):
+            expected = np.sqrt(np.nanmean((labels[:10] - value) ** 2))
+            assert errors[name]['rmse37'] == pytest.approx(expected, rel=1e-5)
+        spread = labels[:, TREE.question('odd').slice].std(0)
+        expected = np.sqrt((spread**2).mean())
+        assert errors['mean']['odd'] == pytest.approx(expected, rel=1e-5)
+
+    @pytest.mark.parametrize('kind', ['counts', 'attributes'])
+    def test_zeros_and_ones_are_for_fractions(self, kind):
+        schema = TREE if kind == 'counts' else EFIGI
+        values = np.random.default_rng(2).integers(1, 9, (20, schema.n_answers))
+        labels = Labels(kind, values.astype(float))
+        found = evaluate(np.full(values.shape, 0.5), None, labels, schema=schema, **FEW)
+        errors = found.baselines({'itself': found.answers})
+        assert list(errors) == ['mean', 'itself']
+        for name, score in found.questions.items():
+            assert errors['itself'][name] == pytest.approx(score.value)
+
+    def test_classes_have_no_errors(self):
+        labels = Labels('classes', np.eye(5))
+        found = evaluate(np.eye(5), None, labels, schema=ZHU5, **FEW)
+        with pytest.raises(ValueError, match='classes have no errors'):
+            found.baselines()
+
+    def test_answers_of_another_shape(self):
+        labels = draw_paths(8)
+        found = evaluate(labels, None, Labels('fractions', labels), schema=TREE, **FEW)
+        with pytest.raises(ValueError, match=r"others\['odd'\] must have .* \(8, 37\)"):
+            found.baselines({'odd': np.zeros((3, 37))})
+
+
 class TestSources:
     def test_unsupported_questions_count(self):
         answers, labels = draw()
