@@ -348,6 +348,8 @@ def draw_figures(evaluation, folder):
         curves = evaluation.roc()
         if curves:
             figures['roc'] = plotting.plot_roc(curves, figure=Figure())
+    if evaluation.questions:
+        figures['errors'] = plotting.plot_errors(evaluation, figure=Figure())
     if evaluation.kind != 'attributes':
         figures['reliability'] = plotting.plot_reliability(
             evaluation.reliability(), figure=Figure()

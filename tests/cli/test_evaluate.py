@@ -147,7 +147,7 @@ class TestFigures:
         assert evaluate('labels.csv', '--figures', 'plots', '--split', 'all') == 0
         names = {path.name for path in (folder / 'plots').iterdir()}
         # too few galaxies for a figure of single answers
-        stems = ('confusion_matrix', 'roc', 'reliability')
+        stems = ('confusion_matrix', 'errors', 'roc', 'reliability')
         assert names == {f'{s}.{suffix}' for s in stems for suffix in ('pdf', 'png')}
         assert 'wrote plots/roc.pdf' in capsys.readouterr().out
 
@@ -165,6 +165,7 @@ class TestFigures:
         evaluation = evaluate_answers(answers, None, labels, schema=schema, n_draws=10)
         files = draw_figures(evaluation, tmp_path)
         assert tmp_path / 'predicted_against_true.pdf' in files
+        assert tmp_path / 'errors.pdf' in files
         assert all(path.stat().st_size > 5000 for path in files)
 
 
