@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from astropy import units as u
+from astropy.table import Table
 from astropy.wcs import WCS
 from matplotlib.patches import FancyBboxPatch, Polygon
 
@@ -394,3 +395,13 @@ def errors():
             0.154, 0.300, 0.180)  # fmt: skip
     names = ('rmse', *metrics['questions'])
     return plot_errors(metrics, baselines={'mean': dict(zip(names, mean, strict=True))})
+
+
+def learning():
+    """The course of the training of the compact networks."""
+    from galmorph.plotting import plot_learning_curves
+
+    # The directive runs this file in its own folder.
+    log = Table.read('learning_curves/compact.csv')
+    quantities = ['loss', 'gz2/rmse', 'zhu5/accuracy', 'efigi/rmse/t_type']
+    return plot_learning_curves(log, quantities=quantities)
