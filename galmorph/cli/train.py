@@ -33,9 +33,9 @@ exit status:
 _FINETUNE = """
 Train weights further, on galaxies of one's own.
 
-TABLE has a row a galaxy, with a column of image paths. LABELS has a row a
-galaxy too, in the same order, or to be joined by --id, with columns as the
-schema names them. Both may be one file.
+TABLE has a row a galaxy, with a column of image paths, or with ra and dec for
+--mosaic. LABELS has a row a galaxy too, in the same order, or to be joined by
+--id, with columns as the schema names them. Both may be one file.
 """
 
 _FINETUNE_EXAMPLES = """
@@ -115,7 +115,10 @@ def add_finetune(command, parents):
         ('--kind', 'KIND', 'fractions, conditional, counts, classes or attributes'),
         ('--image', 'COLUMN', "column of image paths (default: 'image', 'path', ...)"),
         ('--id', 'COLUMN', 'column that joins TABLE and LABELS, and draws splits'),
+        ('--mosaic', 'FILES', "cut galaxies from a mosaic, 'tiles/*.fits', at ra, dec"),
+        ('--size', 'SIZE', "radius that pixels scale by: a column, or '3 arcsec'"),
         ('--split', 'COLUMN', "column with 'train', 'valid' and 'test'"),
+        ('--separation', 'ANGLE', "keep neighbours in one split: '5 arcsec'"),
     )
     for name, metavar, text in options:
         parser.add_argument(name, metavar=metavar, help=text)
@@ -201,6 +204,9 @@ def _finetune(arguments):
             image=arguments.image,
             id=arguments.id,
             split=arguments.split,
+            mosaic=arguments.mosaic,
+            size=arguments.size,
+            separation=arguments.separation,
             head_only=arguments.head_only,
         ).override(arguments.changes)
     _run(recipe, arguments)

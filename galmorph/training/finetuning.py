@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+from galmorph.images.finding import is_remote
 from galmorph.schemas import load_schema
 from galmorph.training.recipe import TrainingRecipe
 from galmorph.weights import load_card
@@ -31,6 +32,9 @@ def finetuning_recipe(
     image=None,
     id=None,  # noqa: A002
     split=None,
+    mosaic=None,
+    size=None,
+    separation=None,
     head_only=False,
 ):
     """
@@ -57,6 +61,8 @@ def finetuning_recipe(
         'fractions' by default, or 'attributes' where the schema has them.
     image, id, split : str, optional
         Columns, as in `~galmorph.training.parts.DataSource`.
+    mosaic, size, separation : optional
+        As in `~galmorph.training.parts.DataSource`.
     head_only : bool, optional
         Train the output layer only.
 
@@ -93,6 +99,9 @@ def finetuning_recipe(
         'image': image,
         'id': id,
         'split': split,
+        'mosaic': _absolute(mosaic),
+        'size': size,
+        'separation': separation,
         'kind': kind,
     }
     task = {'schema': schema, 'data': source, 'loss': _LOSSES.get(kind, 'mse')}
@@ -108,13 +117,14 @@ def finetuning_recipe(
     head = task.get('head', options.get('head'))
     if (head, kind) in (('interval', 'attributes'), ('dirichlet', 'counts')):
         task['loss'] = head
-    default = f'{card.name}.{schema}' if is_new else card.name
+    task_name = schema.replace('/', '_')
+    default = f'{card.name}.{task_name}' if is_new else card.name
     return TrainingRecipe.from_dict(
         {
             'name': name or f'{default}.finetuned',
             'title': f'{card.title}, fine-tuned',
             'network': {'name': card.network['name'], 'options': options},
-            'tasks': {schema: task},
+            'tasks': {task_name: task},
             'pixels': card.recipe,
             'augmentation': 'dihedral',
             'initialise': str(weights),
@@ -138,6 +148,17 @@ def finetuning_recipe(
             },
         }
     )
+
+
+def _absolute(images):
+    """Paths of a mosaic that do not depend on the folder of the data."""
+    if isinstance(images, dict):
+        return {band: _absolute(value) for band, value in images.items()}
+    if isinstance(images, list | tuple):
+        return [_absolute(value) for value in images]
+    if images is None or is_remote(images):
+        return images
+    return str(Path(images).absolute())
 
 
 def finetune(weights, table, labels=None, *, output=None, changes=(), **options):
@@ -173,7 +194,8 @@ def finetune(weights, table, labels=None, *, output=None, changes=(), **options)
     """
     from galmorph.training.fit import fit
 
-    names = ('name', 'schema', 'kind', 'image', 'id', 'split', 'head_only')
+    names = ('name', 'schema', 'kind', 'image', 'id', 'split', 'mosaic', 'size',
+             'separation', 'head_only')  # fmt: skip
     settings = {key: options.pop(key) for key in names if key in options}
     recipe = finetuning_recipe(weights, table, labels, **settings)
     return fit(recipe.override(changes), output=output, **options)

@@ -4,6 +4,8 @@
 import dataclasses
 import math
 
+from astropy import units as u
+
 from galmorph.exceptions import RecipeError
 from galmorph.training._records import Record, need_one_of, need_positive, refuse
 
@@ -21,6 +23,8 @@ _OPTIMISERS = ('adam', 'adamw', 'sgd')
 _SCHEDULES = ('constant', 'cosine', 'steps')
 SELECTIONS = ('values', 'bounds', 'known', 'complete', 'all')
 _SAMPLINGS = ('uniform', 'balanced', 'weighted')
+# What of a data source excludes what else.
+_EXCLUSIVE = (('image', 'mosaic'), ('split', 'separation'))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,9 +69,21 @@ class DataSource(Record):
         For 'table': files that `astropy.table.Table.read` reads. Without
         ``labels`` the labels are columns of ``table``.
     image, id, split : str or None
-        For 'table': columns with the path of the image, with the identifier
-        that joins the two tables and that splits are drawn from, and with
-        'train', 'valid' or 'test'.
+        For 'table': columns with the path of the image or its pixels, with the
+        identifier that joins the two tables and that splits are drawn from, and
+        with 'train', 'valid' or 'test'.
+    mosaic : str, list, dict or None
+        For 'table', instead of images: files, patterns or folders of a mosaic as
+        `~galmorph.images.TiledMosaic` takes them, ``'tiles/*.fits'``, from which
+        galaxies are cut at the columns ``ra`` and ``dec``, or a column of
+        coordinates. What the network sees of each is read, no more.
+    size : str or None
+        For 'table': the column of the radii by which pixels are scaled, without
+        a unit in arcseconds, or one for all, '3 arcsec'. Where it is unknown it
+        is measured.
+    separation : str or None
+        For 'table': galaxies closer on the sky than this, '5 arcsec', are in
+        the same split, by `~galmorph.training.data.splits.split_by_position`.
     kind : str or None
         What the labels are, as in `galmorph.training.data.labels.read_labels`;
         by default what the layout has.
@@ -78,8 +94,11 @@ class DataSource(Record):
         or nothing need be.
     fractions : tuple of float or None
         The parts of 'train', 'valid' and, if there are three, 'test', where
-        the data has no splits; by default 0.8, 0.1 and 0.1, or those of
-        Dieleman et al. for the Galaxy Challenge.
+        the data has no splits; by default 0.8, 0.1 and 0.1, for 'candels' 0.8
+        and 0.2, for the Galaxy Challenge the split of Dieleman et al.
+    split_seed : int
+        Another number draws other parts. The seed of the recipe does not, so
+        that the members of an ensemble are validated on the same galaxies.
     limit : int or None
         Take the first so many galaxies only.
 
@@ -99,10 +118,14 @@ class DataSource(Record):
     image: str | None = None
     id: str | None = None
     split: str | None = None
+    mosaic: dict | list | str | None = None
+    size: str | None = None
+    separation: str | None = None
     kind: str | None = None
     columns: dict = dataclasses.field(default_factory=dict)
     select: str = 'values'
     fractions: tuple[float, ...] | None = None
+    split_seed: int = 0
     limit: int | None = None
 
     def check(self, where):
@@ -113,6 +136,26 @@ class DataSource(Record):
         if len(parts) not in (2, 3) or not is_whole:
             refuse('fractions', parts, where, 'are two or three parts of 1')
         need_positive(self, ('limit',), where)
+        for name in ('mosaic', 'size', 'separation'):
+            if self.layout != 'table' and getattr(self, name) is not None:
+                rule = f"goes with the layout 'table', and that is {self.layout!r}"
+                refuse(name, getattr(self, name), where, rule)
+        for name, other in _EXCLUSIVE:
+            if getattr(self, name) is not None and getattr(self, other) is not None:
+                msg = f'{where} has both {name!r} and {other!r}; give one of them'
+                raise RecipeError(msg)
+        if self.separation is not None:
+            _check_angle(self.separation, where)
+
+
+def _check_angle(text, where):
+    try:
+        angle = u.Quantity(text)
+        is_angle = angle.unit.is_equivalent(u.deg) and angle > 0
+    except (TypeError, ValueError):
+        is_angle = False
+    if not is_angle:
+        refuse('separation', text, where, "must be an angle such as '5 arcsec'")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,8 +168,10 @@ class Teacher(Record):
     weights : str or None
         Weights or the path of a card, of the schema of the task.
     table : str or None
-        Soft labels: a table with the rows of the images, and the columns of
-        the schema, as `~galmorph.MorphologyClassifier.predict_table` gives it.
+        Soft labels: a table with ``id`` and the columns of the schema, as
+        `~galmorph.MorphologyClassifier.predict_table` gives them. It is looked
+        for within the folder of ``--data``, then in the current one. Images
+        that it does not have are left out.
     n_transforms : int
         Over how many rotations and mirror images the weights average.
 

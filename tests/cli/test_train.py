@@ -55,6 +55,15 @@ class TestTrain:
         expected = 'gz2: fractions of 20 galaxies: 18 train, 2 valid\n'
         assert capsys.readouterr().out == expected
 
+    def test_checks_the_table_of_a_teacher(self, challenge, capsys):
+        change = 'tasks.gz2.teacher={table: soft.fits}'
+        status = main(
+            ['train', str(challenge / 'small.yaml'), '--check', '--set', change,
+             '--data', str(challenge / 'challenge')]
+        )  # fmt: skip
+        assert status == 2
+        assert "the task 'gz2': the 'table' of the teacher" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ('arguments', 'message'),
         [

@@ -96,7 +96,8 @@ def _check_default(table, schema, names, n_found, problems):
                 f'column {missing[0]!r}: missing, though other answers of its '
                 'question are there'
             )
-    if any(map(_KAGGLE.fullmatch, names)):
+    # Of one question the others may be there.
+    if any(map(_KAGGLE.fullmatch, names)) and '/' not in schema.name:
         for name in table.colnames:
             if _KAGGLE.fullmatch(name) and name not in names:
                 text = f'column {name!r}: no answer of {schema.name!r}'

@@ -1,18 +1,25 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tables of the user's own, and CANDELS stamps, as data of a task."""
 
+import functools
+
 import numpy as np
+from astropy import units as u
 from astropy.table import Table
 
 from galmorph.exceptions import LabelError, RecipeError
+from galmorph.inference.catalog import coordinates_of, sizes_of
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
 from galmorph.training.data._columns import Problems
+from galmorph.training.data._targets import make_targets, with_unit
 from galmorph.training.data.labels import check_images, read_labels
 from galmorph.training.data.layouts import TrainingTable
-from galmorph.training.data.splits import split_by_id
+from galmorph.training.data.splits import split_by_id, split_by_position
 
 _FRACTIONS = (0.8, 0.1, 0.1)
+# Too few for a test.
+_FEW = (0.8, 0.2)
 _SPLITS = ('train', 'valid', 'test', 'unlabelled')
 _IMAGE_COLUMNS = ('image', 'path', 'file', 'filename')
 
@@ -37,23 +44,88 @@ def read_own(source, schema_name, folder):
     if kind == 'attributes' and any(n.endswith('_inf') for n in known.colnames):
         limits = {'low': '_inf', 'high': '_sup'}
     labels = read_labels(known, schema, kind=kind, columns=columns, **limits)
+    names, ids, images = _images(table, source, path, folder)
+    rows = Table({'image': names, 'id': ids})
+    # Long enough for every name.
+    rows['split'] = _split(table, ids, source, path).astype('U10')
+    sizes = _sizes(table, source.size, path)
+    if sizes is not None:
+        rows['size'] = sizes
+    return rows, images, labels, sizes
+
+
+def _images(table, source, path, folder):
+    """Names of images, identifiers, and images: paths, arrays, or of a mosaic."""
+    if source.id is not None and source.id not in table.colnames:
+        msg = f'{path} has no column {source.id!r}, only {table.colnames}'
+        raise LabelError((), msg)
+    ids = None if source.id is None else [str(name) for name in table[source.id]]
+    if source.mosaic is not None:
+        coords = _coordinates(table, path)
+        images = make_targets(source.mosaic, coords, folder)
+        places = [f'{target.ra:.6f}{target.dec:+.6f}' for target in images]
+        return [f'{source.mosaic}#{place}' for place in places], ids or places, images
     column = source.image or _image_column(table, path)
     if column not in table.colnames:
         raise LabelError((), f'{path} has no column {column!r}, only {table.colnames}')
-    images = [str(path.parent / str(name)) for name in table[column]]
+    cells = table[column]
+    if cells.ndim > 1:
+        ids = ids or [str(row) for row in range(len(table))]
+        return [f'{path}#{name}' for name in ids], ids, _arrays(cells)
+    images = [str(path.parent / str(name)) for name in cells]
     check_images(images)
     # Not the paths, which change with the folder, and the splits with them.
-    ids = table[source.id or column]
+    return images, ids or [str(name) for name in cells], images
+
+
+def _arrays(column):
+    pixels = np.asarray(getattr(column, 'unmasked', column))
+    unit = getattr(column, 'unit', None)
+    if unit is None:
+        return list(pixels)
+    return [functools.partial(with_unit, each, str(unit)) for each in pixels]
+
+
+def _split(table, ids, source, path):
+    """Read the split, or draw it."""
     if source.split:
         if source.split not in table.colnames:
             raise LabelError((), f'{path} has no column {source.split!r}')
-        split = _read_split(table[source.split])
-    else:
-        split = split_by_id(list(map(str, ids)), source.fractions or _FRACTIONS)
-    rows = Table({'image': images, 'id': np.asarray(ids).astype(str)})
-    # Long enough for every name.
-    rows['split'] = split.astype('U10')
-    return rows, images, labels
+        return _read_split(table[source.split])
+    fractions = source.fractions or _FRACTIONS
+    if source.separation is None:
+        return split_by_id(ids, fractions, seed=source.split_seed)
+    angle = u.Quantity(source.separation)
+    try:
+        return split_by_position(
+            _coordinates(table, path),
+            fractions,
+            separation=angle,
+            seed=source.split_seed,
+        )
+    except ValueError as error:
+        raise LabelError((), f"'separation', in {path}: {error}") from error
+
+
+def _coordinates(table, path):
+    try:
+        return coordinates_of(table)
+    except ValueError as error:
+        raise LabelError((), f'{path}: {error}') from error
+
+
+def _sizes(table, size, path):
+    """The sizes of a column, or one for all."""
+    try:
+        if size is not None and size not in table.colnames:
+            size = u.Quantity(size)
+        return sizes_of(table, size)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"'size' {size!r} must be a column of {path}, or a value such as "
+            f"'3 arcsec': {error}"
+        )
+        raise LabelError((), msg) from error
 
 
 def _read_file(path):
@@ -67,7 +139,7 @@ def _image_column(table, path):
     for name in _IMAGE_COLUMNS:
         if name in table.colnames:
             return name
-    msg = f"{path} has no column of images; name it with 'image'"
+    msg = f"{path} has no column of images; name it with 'image', or a 'mosaic'"
     raise LabelError((), msg)
 
 
@@ -124,5 +196,5 @@ def read_candels(folder):
     labels = read_labels(table, schema, columns=columns)
     ids = [str(name) for name in table['ID']]
     rows = Table({'id': ids, 'image': [str(stamps[name]) for name in ids]})
-    rows['split'] = split_by_id(ids, (0.8, 0.2))
-    return TrainingTable(rows, {'candels5': labels}, Recipe())
+    rows['split'] = split_by_id(ids, _FEW)
+    return TrainingTable(rows, {'candels5': labels}, Recipe(), _FEW)

@@ -30,6 +30,9 @@ class TrainingTable:
         The labels by schema.
     recipe : `~galmorph.preprocessing.recipe.Recipe`
         Pixels that suit the images.
+    fractions : tuple of float, optional
+        The parts in which the split was drawn; `None` where it is that of the
+        data set.
 
     Examples
     --------
@@ -43,6 +46,7 @@ class TrainingTable:
     table: Table
     labels: dict
     recipe: Recipe
+    fractions: tuple[float, ...] | None = None
 
     def __len__(self):
         return len(self.table)

@@ -17,6 +17,7 @@ from galmorph.flags import MorphologyFlag
 from galmorph.images import read_image
 from galmorph.preprocessing import geometry
 from galmorph.preprocessing.prepare import PreparedImage, prepare
+from galmorph.training.data._targets import MosaicTarget
 
 __all__ = ['PixelCache', 'build_cache', 'load_image', 'reduce_image']
 
@@ -264,7 +265,10 @@ def load_image(obj, recipe, *, size=None, reach=None):
     >>> load_image(pixels, Recipe()).affines.shape
     (1, 2, 3, 3)
     """
-    image = read_image(obj() if callable(obj) else obj)
+    if isinstance(obj, MosaicTarget):
+        image = obj.cut(recipe, size=size, reach=reach)
+    else:
+        image = read_image(obj() if callable(obj) else obj)
     if size is not None and np.isfinite(size):
         image = image.at(image.position, size)
     return prepare(image, recipe, reach=reach)
@@ -398,6 +402,8 @@ def _add(sha, image):
     elif isinstance(image, np.ndarray) and image.dtype.kind in 'buif':
         sha.update(f'{image.shape} {image.dtype}'.encode())
         sha.update(np.ascontiguousarray(image))
+    elif isinstance(image, MosaicTarget):
+        sha.update(f'{image.ra} {image.dec} {image.state}'.encode())
     elif isinstance(image, functools.partial) and not image.keywords:
         name = getattr(image.func, '__qualname__', None)
         sha.update(f'{name}'.encode())

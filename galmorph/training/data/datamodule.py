@@ -11,6 +11,7 @@ from astropy.table import Table
 from torch.utils.data import DataLoader
 
 from galmorph.training.data._batches import Batches, Draws, StepLoader, Steps
+from galmorph.training.data._targets import open_images
 from galmorph.training.data.datasets import BatchRenderer, GalaxyDataset
 from galmorph.training.data.tasks import TaskData
 
@@ -152,14 +153,20 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
         Returns
         -------
         table : `~astropy.table.Table`
-            The rows of the table of the task or, without one, the images.
+            The rows of the table of the task or, without one, the images. Where
+            no files hold the images they are in its column ``image``.
         labels : `~galmorph.training.data.labels.Labels`
             Their labels.
         """
         data = self.tasks[task]
         rows = data.rows(split)
         if data.table is not None:
-            return data.table[rows], data.labels[rows]
+            table = data.table[rows]
+            if data.originals is not None:
+                sizes = None if data.sizes is None else data.sizes[rows]
+                some = [data.originals[row] for row in rows]
+                table['image'] = open_images(some, data.recipe, sizes)
+            return table, data.labels[rows]
         if isinstance(data.images, np.ndarray):
             return Table({'image': data.images[rows]}), data.labels[rows]
         images = np.empty(len(rows), object)

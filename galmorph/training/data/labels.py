@@ -140,6 +140,27 @@ class Labels:
         """
         return dataclasses.replace(self, bound=np.asarray(bound, np.float32))
 
+    def of_answers(self, columns):
+        """
+        Forget other answers.
+
+        Parameters
+        ----------
+        columns : slice
+            The answers of one question; ``structure`` is left out.
+
+        Returns
+        -------
+        labels : `Labels`
+            New ones, of fewer answers.
+        """
+        changes = {
+            name: getattr(self, name)[:, columns]
+            for name in ('values', 'low', 'high', 'bound')
+            if getattr(self, name) is not None
+        }
+        return dataclasses.replace(self, **changes, structure=(), mirrored=())
+
     def only(self, rows):
         """
         Forget what is known of other galaxies.

@@ -147,7 +147,7 @@ def read_kaggle(folder):
     )
     check_images(data['image'])
     zhu5 = read_labels(classes, load_schema('zhu5'), kind='classes')
-    return TrainingTable(data, {'gz2': labels, 'zhu5': zhu5}, Recipe())
+    return TrainingTable(data, {'gz2': labels, 'zhu5': zhu5}, Recipe(), (0.9, 0.1))
 
 
 def read_gz2(folder):

@@ -38,7 +38,8 @@ class TaskSource:
     table : `~astropy.table.Table`
         A row a galaxy: ``image``, ``id`` and ``split``.
     images : list
-        What `~galmorph.images.read_image` takes, or functions that return it.
+        What `~galmorph.images.read_image` takes, functions that return it, or
+        galaxies of a mosaic.
     labels : `~galmorph.training.data.labels.Labels`
         What is known of each.
     sizes : `~astropy.units.Quantity`, shape (n,), optional
@@ -101,7 +102,8 @@ def read_tasks(recipe, folder=None):
     Returns
     -------
     tasks : dict of str to `TaskSource`
-        The galaxies of each, without optional tasks that have none.
+        The galaxies of each, without optional tasks that have none. Labels by
+        the table of a teacher are there, those by weights are not yet.
 
     Raises
     ------
@@ -125,12 +127,18 @@ def read_tasks(recipe, folder=None):
         if task.head_of is not None and task.head_of not in tasks:
             continue
         try:
-            source = read_task(task, folder, seed=recipe.seed, read=read)
+            source = read_task(task, folder, read=read)
         except LabelError as error:
             if task.optional and not error.rows:
                 logger.info('the task %r is left out: %s', name, error)
                 continue
             raise LabelError(error.rows, f'the task {name!r}: {error}') from error
+        if task.teacher is not None and task.teacher.table is not None:
+            schema = load_schema(task.schema)
+            try:
+                source = teach(source, task.teacher, schema, data=folder)
+            except LabelError as error:
+                raise LabelError(error.rows, f'the task {name!r}: {error}') from error
         if np.any(np.isin(source.table['split'], _taught(task))):
             tasks[name] = source
         elif not task.optional:
@@ -152,13 +160,13 @@ def _check_splits(tasks):
             if before != split:
                 msg = (
                     f'the galaxy {image!r} is in {before!r} of the task {other!r} '
-                    f"and in {split!r} of {name!r}; give both the same 'fractions', or "
-                    "a column 'split'"
+                    f"and in {split!r} of {name!r}; give both the same 'fractions' "
+                    "and 'split_seed', or a column 'split'"
                 )
                 raise RecipeError(msg)
 
 
-def read_task(task, folder=None, *, seed=0, read=None):
+def read_task(task, folder=None, *, read=None):
     """
     Read the galaxies of a task.
 
@@ -168,8 +176,6 @@ def read_task(task, folder=None, *, seed=0, read=None):
         The task.
     folder : path-like, optional
         As in `read_tasks`.
-    seed : int, optional
-        Of splits, where the data has none.
     read : callable, optional
         What reads a data set, where several tasks share it.
 
@@ -211,12 +217,11 @@ def read_task(task, folder=None, *, seed=0, read=None):
         if source.folder is not None:
             place /= source.folder
         read = read or _read_rows
-        rows = read(source.layout, str(place))
-        rows = _with_labels(rows, task)
-        if source.fractions is not None and 'images_training_rev1' in str(
-            rows.table['image'][:1]
-        ):
-            rows = _resplit(rows, source.fractions, seed)
+        data = read(source.layout, str(place))
+        rows = _with_labels(data, task)
+        if data.fractions and (source.fractions or source.split_seed):
+            fractions = source.fractions or data.fractions
+            rows = _resplit(rows, fractions, source.split_seed)
     rows = rows[_selected(rows.labels, source.select)]
     if source.limit is not None:
         rows = rows[slice(source.limit)]
@@ -262,7 +267,7 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
     groups, prepared = {}, {}
     for name in sources:
         task = recipe.tasks[name]
-        if task.teacher is not None:
+        if task.teacher is not None and task.teacher.weights is not None:
             schema = load_schema(task.schema)
             sources[name] = teach(sources[name], task.teacher, schema, cache)
         try:
@@ -278,17 +283,18 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
             raise RecipeError(msg) from error
         prepared[name] = pixels, augmentation
         source = sources[name]
-        key = pixels, augmentation.reach().tobytes(), source.sizes is None
+        unit = str(getattr(source.sizes, 'unit', ''))
+        key = pixels, augmentation.reach().tobytes(), task.data.size, unit
         groups.setdefault(key, []).append(name)
     tasks = {}
-    for (pixels, _, _), names in groups.items():
+    for (pixels, _, size, _), names in groups.items():
         merged = _merged({name: sources[name] for name in names})
         first = next(iter(merged.values()))
         images = first.images
         if cache is not None:
             reach = prepared[names[0]][1].reach()
             listed = '\n'.join(map(str, first.table['image']))
-            text = f'{pixels.hash} {reach.tobytes()} {listed}'
+            text = f'{pixels.hash} {reach.tobytes()} {listed}{size or ""}'
             key = hashlib.sha256(text.encode()).hexdigest()[:16]
             images = build_cache(
                 images,
@@ -298,9 +304,12 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
                 reach=reach,
                 progress_bar=progress_bar,
             )
+        has_files = all(isinstance(image, str) for image in first.images)
         for name, source in merged.items():
             task = recipe.tasks[name]
-            if task.images_of in sources and task.images_of not in merged:
+            if task.images_of in sources and not _are_shown(
+                sources[name], sources[task.images_of], task.images_of in merged
+            ):
                 msg = (
                     f"'images_of' of the task {name!r}: {task.images_of!r} shows other "
                     "images; both need the same 'data'"
@@ -316,6 +325,7 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
                 sampling=task.sampling,
                 sizes=source.sizes,
                 table=source.table,
+                originals=None if has_files else first.images,
                 images_of=task.images_of if task.images_of in merged else None,
             )
     return GalaxyZooDataModule(
@@ -324,6 +334,11 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
         seed=recipe.seed,
         n_workers=recipe.n_workers,
     )
+
+
+def _are_shown(source, other, is_alike):
+    """Tell whether another task shows any of the images of a task."""
+    return is_alike and np.isin(source.table['image'], other.table['image']).any()
 
 
 def _merged(sources):
@@ -341,7 +356,8 @@ def _merged(sources):
         for row, image in zip(rows, source.images, strict=True):
             images[row] = image
         if source.sizes is not None:
-            sizes = np.full(len(place), np.nan) * u.pix if sizes is None else sizes
+            if sizes is None:
+                sizes = np.full(len(place), np.nan) * source.sizes.unit
             sizes[rows] = source.sizes
         tables[name] = rows
     result = {}
@@ -383,8 +399,13 @@ def _taught(task):
 
 def _with_labels(data, task):
     """The rows of a data set with the labels of a task."""
-    if task.schema in data.labels:
-        labels = data.labels[task.schema]
+    whole, _, question = task.schema.partition('/')
+    if whole in data.labels:
+        labels = data.labels[whole]
+        if question:
+            schema = load_schema(task.schema)
+            labels = labels.of_answers(load_schema(whole).question(question).slice)
+            labels = dataclasses.replace(labels, structure=schema.structure)
     elif task.teacher is not None:
         unknown = np.full((len(data), load_schema(task.schema).n_answers), np.nan)
         labels = Labels('fractions', unknown)
@@ -399,7 +420,7 @@ def _with_labels(data, task):
 
 
 def _resplit(rows, fractions, seed):
-    """Split the Galaxy Challenge, whose file knows no splits, in another way."""
+    """Split a data set that knows no splits in another way."""
     ids = rows.table['id']
     if rows.labels.kind == 'classes':
         split = split_by_class(ids, rows.labels.classes, fractions, seed=seed)

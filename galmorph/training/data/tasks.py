@@ -48,6 +48,9 @@ class TaskData:
         The size of each galaxy.
     table : `~astropy.table.Table`, optional
         The table that all this is of.
+    originals : sequence, optional
+        What ``images`` were made of, where no column ``image`` of the table
+        names files: arrays, galaxies of a mosaic.
     images_of : str, optional
         Another task, of the same images row by row, on whose training views
         this one learns too.
@@ -78,11 +81,12 @@ class TaskData:
     weights: object = None
     sizes: object = None
     table: Table | None = None
+    originals: object = None
     images_of: str | None = None
 
     def __post_init__(self):
         n = len(self.images)
-        for name in ('labels', 'splits', 'weights', 'sizes', 'table'):
+        for name in ('labels', 'splits', 'weights', 'sizes', 'table', 'originals'):
             value = getattr(self, name)
             if value is not None and len(value) != n:
                 msg = f'{name} has {len(value)} rows, for {n} images'

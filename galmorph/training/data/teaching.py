@@ -3,18 +3,25 @@
 
 import dataclasses
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
 
-from galmorph.exceptions import RecipeError
+from galmorph.exceptions import LabelError, RecipeError
+from galmorph.training.data._targets import open_images
 from galmorph.training.data.labels import Labels, read_labels
 
 __all__ = ['teach']
 
+# Galaxies that are held in memory at a time, where they are not in files.
+_PART = 1024
 
-def teach(source, teacher, schema, folder=None):
+_WAY_OUT = 'scripts/make_soft_labels.py of the sources writes one'
+
+
+def teach(source, teacher, schema, folder=None, *, data=None):
     """
     Replace labels by those of a teacher; what is not to be learnt is left out.
 
@@ -27,7 +34,10 @@ def teach(source, teacher, schema, folder=None):
     schema : `~galmorph.schemas.DecisionTree` or attribute schema
         The questions.
     folder : path-like, optional
-        Where to keep the answers for another time.
+        Where to keep the answers of weights for another time.
+    data : path-like, optional
+        The folder of the data, where the table of a teacher is looked for
+        before the current folder.
 
     Returns
     -------
@@ -38,6 +48,8 @@ def teach(source, teacher, schema, folder=None):
     ------
     galmorph.exceptions.RecipeError
         If the teacher answers another schema.
+    galmorph.exceptions.LabelError
+        If the table of the teacher is not there, or is not of these galaxies.
 
     Examples
     --------
@@ -68,14 +80,50 @@ def teach(source, teacher, schema, folder=None):
     if teacher.weights is not None:
         values = _answers(rows, classifier, folder)
     else:
-        table = Table.read(teacher.table)
-        order = {str(name): row for row, name in enumerate(table['id'])}
-        picked = [order.get(str(name), -1) for name in rows.table['id']]
-        labels = read_labels(table, schema, tolerance=0.02)
-        values = np.where(np.array(picked)[:, None] < 0, np.nan, labels.values[picked])
+        values = _read_answers(rows, teacher.table, schema, data)
     labels = Labels('fractions', values, structure=schema.structure)
     rows = dataclasses.replace(rows, labels=labels)
     return rows[labels.is_known]
+
+
+def _read_answers(rows, name, schema, data):
+    """What a table says of galaxies; NaN of those that it does not have."""
+    path = next((p for p in (Path(data or '.', name), Path(name)) if p.is_file()), None)
+    if path is None:
+        places = 'in the current folder'
+        if data is not None and not Path(name).is_absolute():
+            places = f'in {str(data)!r} or {places}'
+        msg = f"the 'table' of the teacher, {name!r}, is not {places}; {_WAY_OUT}"
+        raise LabelError((), msg)
+    try:
+        table = Table.read(path)
+    except (OSError, ValueError) as error:
+        msg = (
+            f"the 'table' of the teacher, {str(path)!r}, cannot be read: {error}; "
+            f'{_WAY_OUT}'
+        )
+        raise LabelError((), msg) from error
+    if 'id' not in table.colnames:
+        msg = (
+            f"the 'table' of the teacher, {str(path)!r}, has no column 'id', only "
+            f'{table.colnames}; {_WAY_OUT}'
+        )
+        raise LabelError((), msg)
+    try:
+        labels = read_labels(table, schema, tolerance=0.02)
+    except LabelError as error:
+        msg = f"the 'table' of the teacher, {str(path)!r}: {error}\n{_WAY_OUT}"
+        raise LabelError(error.rows, msg) from error
+    order = {str(name).strip(): row for row, name in enumerate(table['id'])}
+    picked = np.array([order.get(str(name), -1) for name in rows.table['id']], int)
+    if len(picked) and not (picked >= 0).any():
+        msg = (
+            f"the 'table' of the teacher, {str(path)!r}, has no 'id' of the "
+            f'{len(rows)} galaxies, such as {str(next(iter(rows.table["id"]), ""))!r}; '
+            f'{_WAY_OUT}'
+        )
+        raise LabelError((), msg)
+    return np.where(picked[:, None] < 0, np.nan, labels.values[picked])
 
 
 def _answers(rows, classifier, folder):
@@ -87,11 +135,21 @@ def _answers(rows, classifier, folder):
     path = None if folder is None else Path(folder) / f'teacher_{name}.npy'
     if path is not None and path.exists():
         return np.load(path)
-    found = classifier.classify(rows.images, size=rows.sizes)
-    values = np.asarray(found.probabilities.filled(np.nan), np.float32)
+    if all(isinstance(image, str) for image in rows.images):
+        found = [classifier.classify(rows.images, size=rows.sizes)]
+    else:
+        parts = np.array_split(np.arange(len(rows)), math.ceil(len(rows) / _PART))
+        found = [_classify(rows[part], classifier) for part in parts]
+    values = [each.probabilities.filled(np.nan) for each in found]
+    values = np.concatenate(values, dtype=np.float32)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix('.tmp.npy')
         np.save(temporary, values)
         temporary.replace(path)
     return values
+
+
+def _classify(rows, classifier):
+    images = open_images(rows.images, classifier.recipe, rows.sizes)
+    return classifier.classify(list(images), size=rows.sizes)

@@ -29,6 +29,16 @@ def make_task(schema='gz2', loss='mse', **data):
     return Task.from_dict({'schema': schema, 'data': data or 'gz2', 'loss': loss})
 
 
+def write_soft_labels(path, ids, seed=0):
+    """Write a table of a teacher."""
+    fractions = make_path_fractions(len(ids), seed)
+    table = Table({'id': ids})
+    for column, values in zip(load_schema('gz2').columns, fractions.T, strict=True):
+        table[column] = values
+    table.write(path)
+    return fractions
+
+
 @pytest.fixture
 def tables(tmp_path):
     """Write a table of galaxies, and one of votes in another order."""
@@ -189,18 +199,103 @@ class TestTeach:
         expected = found.probabilities.filled(np.nan)
         np.testing.assert_allclose(taught[1].labels.values[:1], expected, atol=1e-6)
 
-    def test_table_of_soft_labels(self, tmp_path):
-        write_gz2(tmp_path / 'gz2')
-        source = read_task(make_task(layout='gz2', select='all'), tmp_path)
-        path = make_path_fractions(3)
-        table = Table({'id': [101, 102, 103]})
-        for column, values in zip(load_schema('gz2').columns, path.T, strict=True):
-            table[column] = values
-        table.write(tmp_path / 'soft.csv')
-        teacher = Teacher(table=str(tmp_path / 'soft.csv'))
+
+class TestSoftLabels:
+    @pytest.fixture
+    def source(self, tmp_path):
+        write_gz2(tmp_path / 'data' / 'gz2')
+        task = make_task(layout='gz2', select='all')
+        return read_task(task, tmp_path / 'data')
+
+    @pytest.mark.parametrize('ids', [[101, 102, 103], ['101', '102', '103']])
+    def test_are_joined_by_id(self, source, tmp_path, ids):
+        path = write_soft_labels(tmp_path / 'soft.fits', ids)
+        teacher = Teacher(table=str(tmp_path / 'soft.fits'))
         taught = teach(source, teacher, load_schema('gz2'))
-        rows = [101, 102, 103].index(int(taught.table['id'][0]))
-        np.testing.assert_allclose(taught.labels.values[0], path[rows], atol=1e-6)
+        assert set(taught.table['id']) <= {'101', '102', '103'}
+        row = [101, 102, 103].index(int(taught.table['id'][0]))
+        np.testing.assert_allclose(taught.labels.values[0], path[row], atol=1e-6)
+
+    def test_of_the_data_come_before_those_of_the_current_folder(
+        self, source, tmp_path, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        teacher, schema = Teacher(table='soft.fits'), load_schema('gz2')
+        write_soft_labels(tmp_path / 'soft.fits', [101, 102])
+        assert set(teach(source, teacher, schema).table['id']) <= {'101', '102'}
+        taught = teach(source, teacher, schema, data=tmp_path / 'data')
+        assert set(taught.table['id']) <= {'101', '102'}
+        write_soft_labels(tmp_path / 'data' / 'soft.fits', [103, 104])
+        taught = teach(source, teacher, schema, data=tmp_path / 'data')
+        assert set(taught.table['id']) <= {'103', '104'}
+
+    @pytest.mark.parametrize(
+        ('content', 'message'),
+        [
+            (None, r"'soft\.ecsv', is not in '.*data' or in the current folder"),
+            ('no table', r'data.soft\.ecsv.* cannot be read'),
+            ({'name': [1]}, "has no column 'id', only"),
+            ({'id': [101], 'zhu5': [1]}, "no column of 'gz2'"),
+            ({'id': [7]}, "no 'id' of the 17 galaxies, such as '101"),
+        ],
+    )
+    def test_that_are_of_no_use_are_told_from(self, source, tmp_path, content, message):
+        path = tmp_path / 'data' / 'soft.ecsv'
+        if content == {'id': [7]}:
+            write_soft_labels(path, [7])
+        elif isinstance(content, dict):
+            Table(content).write(path)
+        elif content is not None:
+            path.write_text(content)
+        task = {'schema': 'gz2', 'data': {'layout': 'gz2', 'select': 'all'},
+                'loss': 'distillation', 'teacher': {'table': 'soft.ecsv'},
+                'optional': True}  # fmt: skip
+        with pytest.raises(LabelError, match=message) as error:
+            read_tasks(make_recipe(tasks={'taught': task}), tmp_path / 'data')
+        assert str(error.value).startswith("the task 'taught': the 'table' of the")
+        assert 'scripts/make_soft_labels.py' in str(error.value)
+
+
+class TestSplitSeed:
+    @pytest.mark.parametrize('layout', ['gz2', 'candels', 'table'])
+    def test_draws_the_parts(self, tmp_path, tables, layout):
+        write_clear_kaggle(tmp_path / 'challenge', 30)
+        write_candels(tmp_path / 'candels_goodss', 20)
+        data = {
+            'gz2': {'layout': 'gz2', 'folder': 'challenge', 'fractions': [0.5, 0.5]},
+            'candels': {'layout': 'candels', 'fractions': [0.5, 0.5]},
+            'table': {'table': 'galaxies.csv', 'labels': 'votes.csv', 'id': 'name',
+                      'fractions': [0.5, 0.5]},
+        }[layout]  # fmt: skip
+        schema = 'candels5' if layout == 'candels' else 'gz2'
+        splits = [
+            read_task(make_task(schema, **data, split_seed=seed), tmp_path)
+            .table['split']
+            .tolist()
+            for seed in (0, 0, 1)
+        ]
+        assert splits[0] == splits[1] != splits[2]
+        assert set(splits[0]) == {'train', 'valid'}
+
+    def test_is_shared_by_the_members_of_an_ensemble(self, tmp_path):
+        write_clear_kaggle(tmp_path, 30)
+        data = {'layout': 'gz2', 'fractions': [0.7, 0.3]}
+        recipe = make_recipe(
+            tasks={'gz2': {'schema': 'gz2', 'data': data, 'loss': 'mse'}},
+            ensemble=[{}, {}],
+        )
+        members = [recipe.member(index) for index in range(2)]
+        assert members[0].seed != members[1].seed
+        one, other = (read_tasks(m, tmp_path)['gz2'].table for m in members)
+        assert one['split'].tolist() == other['split'].tolist()
+
+    def test_leaves_the_splits_of_the_data_alone(self, tmp_path):
+        write_gz2(tmp_path / 'gz2')
+        tables = [
+            read_task(make_task(layout='gz2', **changes), tmp_path).table
+            for changes in ({}, {'split_seed': 3, 'fractions': [0.5, 0.5]})
+        ]
+        assert tables[0]['split'].tolist() == tables[1]['split'].tolist()
 
 
 class TestDatamodule:

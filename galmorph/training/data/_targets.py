@@ -1,0 +1,135 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Images that no path names: galaxies of a mosaic, and arrays with a unit."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+
+from galmorph.exceptions import ImageError, LabelError
+from galmorph.images import open_mosaic, read_image
+from galmorph.images.finding import is_remote
+from galmorph.inference.catalog import iterate_mosaic, read_target
+from galmorph.preprocessing import geometry
+
+__all__ = []
+
+_MAX_ROWS = 10
+
+# The resample takes neighbours, of pixels whose size is not known here.
+_SPARE = 1.1
+
+# Test-time zooms go to 1.2.
+_ZOOMED = geometry.scaling(1.3)[None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MosaicTarget:
+    """
+    A galaxy of a mosaic, cut out when it is asked for, as far as it is seen.
+
+    ``state`` tells the files of the mosaic from others, and from changed ones.
+    """
+
+    mosaic: object
+    ra: float
+    dec: float
+    state: str = ''
+
+    def cut(self, recipe, *, size=None, reach=None):
+        """Cut out what a recipe shows of the galaxy, and affines of its frame."""
+        frame_scale = recipe.frame_scale * _margin(recipe, reach)
+        wide = dataclasses.replace(recipe, frame_scale=frame_scale)
+        coords = SkyCoord([self.ra], [self.dec], unit=u.deg)
+        sizes = None if size is None else u.Quantity([size])
+        (row,) = iterate_mosaic(self.mosaic, coords, wide, sizes=sizes)
+        image = read_target(row)
+        if isinstance(image, ImageError):
+            raise image
+        return image
+
+
+def make_targets(images, coords, folder):
+    """Open a mosaic, and find galaxies on it; rows outside are told."""
+    try:
+        mosaic = open_mosaic(_within(images, folder))
+    except (ImageError, TypeError, ValueError) as error:
+        raise LabelError((), f'the mosaic {images!r}: {error}') from error
+    coords = coords.icrs
+    ra, dec = coords.ra.deg, coords.dec.deg
+    _refuse(~np.isfinite(ra + dec), 'have no position')
+    if hasattr(mosaic, 'assign'):
+        state, is_outside = str(mosaic.fingerprint()), mosaic.assign(coords, 1.0) < 0
+    else:
+        state, (ny, nx) = str(_state_of(_within(images, folder))), mosaic.image.shape2d
+        x, y = mosaic.locate(coords)
+        is_outside = ~((np.abs(x - (nx - 1) / 2) <= nx / 2)
+                       & (np.abs(y - (ny - 1) / 2) <= ny / 2))  # fmt: skip
+    _refuse(is_outside, f'are not on the mosaic {images!r}')
+    return [
+        MosaicTarget(mosaic, *place, state)
+        for place in zip(ra.tolist(), dec.tolist(), strict=True)
+    ]
+
+
+def with_unit(pixels, unit):
+    """An array with the unit of its column, as text."""
+    return read_image(pixels, unit=u.Unit(unit))
+
+
+def open_images(images, recipe, sizes=None):
+    """Images as a classifier takes them, None for what cannot be had."""
+    opened = np.full(len(images), None)
+    for row, image in enumerate(images):
+        try:
+            if isinstance(image, MosaicTarget):
+                size = None if sizes is None else sizes[row]
+                opened[row] = image.cut(recipe, size=size, reach=_ZOOMED)
+            else:
+                opened[row] = image() if callable(image) else image
+        except ImageError:
+            continue
+    return opened
+
+
+def _margin(recipe, reach):
+    """How much farther than the frame the network looks, whatever its angle."""
+    seen = recipe.output_to_frame
+    if reach is not None:
+        seen = np.concatenate([seen, (reach[:, None] @ seen).reshape(-1, 3, 3)])
+    low, high = -0.5, recipe.output_size - 0.5
+    corners = [
+        geometry.apply_affine(seen, x, y) for x in (low, high) for y in (low, high)
+    ]
+    farthest = max(np.hypot(x, y).max() for x, y in corners)
+    return max(1.0, _SPARE * farthest / (recipe.frame_size / 2))
+
+
+def _within(images, folder):
+    """Paths, patterns and folders that are within another folder."""
+    if isinstance(images, dict):
+        return {band: _within(value, folder) for band, value in images.items()}
+    if isinstance(images, list):
+        return [_within(value, folder) for value in images]
+    return images if is_remote(images) else str(Path(folder, images))
+
+
+def _state_of(images):
+    """Tell an image of one file from what it was before."""
+    state = Path(images).stat()
+    return os.fspath(images), state.st_size, state.st_mtime_ns
+
+
+def _refuse(is_bad, text):
+    rows = np.flatnonzero(is_bad)
+    if len(rows):
+        shown = ', '.join(map(str, rows[:_MAX_ROWS].tolist()))
+        more = f' and {len(rows) - _MAX_ROWS} more' if len(rows) > _MAX_ROWS else ''
+        msg = (
+            f'{len(rows)} galaxies {text}, in rows {shown}{more}; leave them out of '
+            'the table'
+        )
+        raise LabelError(rows.tolist(), msg)
