@@ -361,7 +361,7 @@ class TestDatamodule:
     def test_images_of_a_task_with_other_images(self, tmp_path):
         write_collections(tmp_path)
         task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
-        other = {'schema': 'candels5', 'data': 'candels', 'loss': 'mse'}
+        other = {'schema': 'gz_ceers', 'data': 'ceers', 'loss': 'multinomial'}
         tasks = {'votes': task, 'stamps': {**other, 'images_of': 'votes'}}
         with pytest.raises(RecipeError, match="'votes' shows other images"):
             create_datamodule(make_recipe(tasks=tasks), tmp_path)
