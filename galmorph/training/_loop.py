@@ -47,8 +47,15 @@ def make_trainer(
             )
         )
     if is_validated and recipe.patience is not None:
+        # At the validation: a training that goes on begins with the end of the epoch
+        # before, when there are no scores.
         own.append(
-            _EarlyStopping(recipe.monitor, mode=recipe.mode, patience=recipe.patience)
+            _EarlyStopping(
+                recipe.monitor,
+                mode=recipe.mode,
+                patience=recipe.patience,
+                check_on_train_epoch_end=False,
+            )
         )
     # After the others, whose state it keeps.
     own.append(ModelCheckpoint(filename='last', save_on_train_epoch_end=True, **common))

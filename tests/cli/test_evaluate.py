@@ -85,6 +85,14 @@ class TestTable:
         assert turned['zooms'] == [1, 1.2]
         assert turned['rmse37']['value'] != metrics['rmse37']['value']
 
+    def test_the_mean_of_several_weights(self, folder, tiny_card, capsys):
+        weights = f'{tiny_card},{tiny_card}'
+        assert main(['evaluate', weights, 'labels.csv', '--device', 'cpu']) == 0
+        assert 'tiny.gz2 + tiny.gz2 on 4 galaxies' in capsys.readouterr().out
+        weights = f'{tiny_card},lost.gz2'
+        assert main(['evaluate', weights, 'labels.csv', '--device', 'cpu']) == 2
+        assert "'lost.gz2'" in capsys.readouterr().err
+
     def test_labels_of_another_table_joined_by_a_column(self, folder, evaluate):
         table = Table.read(folder / 'labels.csv')
         table['file', 'GalaxyID'].write('galaxies.ecsv')

@@ -7,7 +7,14 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
 
-from galmorph.cli.inputs import collect, parse_hdu, parse_names, parse_size, parse_zooms
+from galmorph.cli.inputs import (
+    collect,
+    parse_hdu,
+    parse_names,
+    parse_size,
+    parse_weights,
+    parse_zooms,
+)
 from galmorph.cli.outputs import RequestError
 from tests.helpers.fits import make_hdu
 
@@ -106,6 +113,14 @@ class TestParse:
     def test_names(self):
         assert parse_names(None) is None
         assert parse_names(' g, r ,,i') == ['g', 'r', 'i']
+
+    def test_weights(self, tmp_path):
+        assert parse_weights(None) is None
+        assert parse_weights('a') == 'a'
+        assert parse_weights('a, b.yaml') == ['a', 'b.yaml']
+        path = tmp_path / 'one, two.yaml'
+        path.touch()
+        assert parse_weights(str(path)) == str(path)
 
 
 class TestZooms:

@@ -40,8 +40,8 @@ class Kill(lightning.Callback):
         if trainer.global_step == 3:
             os._exit(9)
 
-fit(make_recipe(), data=sys.argv[1], output=sys.argv[2], accelerator='cpu',
-    callbacks=[Kill()])
+fit(make_recipe(patience=5), data=sys.argv[1], output=sys.argv[2],
+    accelerator='cpu', callbacks=[Kill()])
 """
 
 
@@ -137,7 +137,8 @@ class TestResume:
         assert process.returncode == 9
         assert read_log(tmp_path)['step'].tolist() == [2]
         assert not (tmp_path / 'small.yaml').exists()
-        result = fit(make_recipe(), data=kaggle, output=tmp_path, accelerator='cpu')
+        recipe = make_recipe(patience=5)
+        result = fit(recipe, data=kaggle, output=tmp_path, accelerator='cpu')
         again, before = weights_of(result), weights_of(trained)
         assert again.keys() == before.keys()
         assert all(torch.equal(again[name], before[name]) for name in before)
