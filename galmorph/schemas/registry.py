@@ -40,7 +40,8 @@ def load_schema(name):
     Parameters
     ----------
     name : str
-        One of `list_schemas`.
+        One of `list_schemas`; or a tree with one of its questions that is asked
+        of every galaxy, which then stands by itself: 'gz2/smooth_or_features'.
 
     Returns
     -------
@@ -51,7 +52,7 @@ def load_schema(name):
     Raises
     ------
     `~galmorph.exceptions.SchemaError`
-        If there is no schema of that name.
+        If there is no schema of that name, or no such question.
 
     Examples
     --------
@@ -60,11 +61,20 @@ def load_schema(name):
     'Galaxy Zoo 2'
     >>> load_schema('efigi').kind
     'attributes'
+    >>> load_schema('gz2/smooth_or_features')
+    <DecisionTree 'gz2/smooth_or_features': 1 questions, 3 answers>
     """
+    name, _, question = name.partition('/')
     path = _FOLDER / f'{name}.json'
     if name not in list_schemas():
         msg = f'there is no schema {name!r}; choose from {list_schemas()}'
         raise SchemaError(msg)
     description = json.loads(path.read_text(encoding='utf-8'))
     kinds = {'tree': DecisionTree, 'attributes': AttributeSchema}
-    return kinds[description.get('kind', 'tree')].from_dict(description)
+    schema = kinds[description.get('kind', 'tree')].from_dict(description)
+    if not question:
+        return schema
+    if schema.kind != 'tree':
+        msg = f'{name!r} has attributes, not questions such as {question!r}'
+        raise SchemaError(msg)
+    return schema.only(question)

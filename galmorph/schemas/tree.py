@@ -270,6 +270,47 @@ class DecisionTree:
         msg = f'{self.name!r} has no question {name!r}; it has {names}'
         raise SchemaError(msg)
 
+    def only(self, name):
+        """
+        Take one question out of the tree.
+
+        Parameters
+        ----------
+        name : str
+            A question that is always asked: its answers do not depend on those
+            of others.
+
+        Returns
+        -------
+        tree : `DecisionTree`
+            The question by itself, named ``<tree>/<question>``.
+
+        Raises
+        ------
+        `~galmorph.exceptions.SchemaError`
+            If the tree has no such question, or it is not always asked.
+        """
+        question = self.question(name)
+        if question.parent is not None:
+            roots = ', '.join(q.name for q in self.questions if q.parent is None)
+            msg = (
+                f'question {name!r} of {self.name!r} is not asked of every galaxy, '
+                f'and makes no sense by itself; choose from {roots}'
+            )
+            raise SchemaError(msg)
+        answers = tuple(
+            dataclasses.replace(answer, leads_to=None) for answer in question.answers
+        )
+        known = {answer.column for answer in answers}
+        return DecisionTree(
+            f'{self.name}/{name}',
+            f'{self.title}, {name.replace("_", " ")}',
+            [dataclasses.replace(question, start=0, answers=answers)],
+            reference=self.reference,
+            source=self.source,
+            classes=[part for part in self.classes if set(part.values()) <= known],
+        )
+
     def to_path(self, conditional):
         """
         Multiply conditional probabilities through the tree.

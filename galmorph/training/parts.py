@@ -205,7 +205,7 @@ class Task(Record):
     Parameters
     ----------
     schema : str
-        The questions, as in `~galmorph.schemas.list_schemas`.
+        The questions, as in `~galmorph.schemas.load_schema`.
     data : `DataSource`
         Images and labels.
     loss : `Choice`

@@ -43,7 +43,7 @@ def save_network(
     architecture : dict
         ``name`` and ``options`` for `~galmorph.networks.create_network`.
     schema : str
-        The questions, as in `~galmorph.schemas.list_schemas`.
+        The questions, as in `~galmorph.schemas.load_schema`.
     recipe : `~galmorph.Recipe`
         What the network saw.
     supported_questions : list of str, optional

@@ -6,7 +6,7 @@ import difflib
 import re
 from pathlib import Path
 
-from galmorph.exceptions import WeightsError
+from galmorph.exceptions import SchemaError, WeightsError
 
 _KINDS = {
     str: 'text (in quotes, if it looks like a number)',
@@ -77,11 +77,14 @@ def check_names(card):
     label = _label(card)
     for kind, name, known in (
         ('network', card.network['name'], list_networks()),
-        ('schema', card.schema, list_schemas()),
+        ('schema', card.schema.partition('/')[0], list_schemas()),
     ):
         if name not in known:
             _refuse(label, f'unknown {kind} {name!r}{did_you_mean(name, known)}')
-    questions, noun = question_names(card), schema_noun(card)
+    try:
+        questions, noun = question_names(card), schema_noun(card)
+    except SchemaError as error:
+        _refuse(label, f"'schema': {error}")
     for key, names in (
         ('supported_questions', card.supported_questions),
         ('metrics', card.metrics.get('questions', ())),

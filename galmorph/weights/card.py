@@ -42,7 +42,7 @@ class WeightsCard:
         for `galmorph.networks.create_network`.
     schema : str
         The decision tree or list of attributes, as in
-        `galmorph.schemas.list_schemas`.
+        `galmorph.schemas.load_schema`.
     recipe : dict
         What happens to an image before the network sees it, as
         ``Recipe.to_dict`` returns it.

@@ -303,3 +303,28 @@ class TestDescription:
         change(description)
         with pytest.raises(SchemaError, match=message):
             DecisionTree.from_dict(description)
+
+
+class TestOneQuestion:
+    def test_stands_by_itself(self):
+        tree = load_schema('gz2/smooth_or_features')
+        assert tree.columns == GZ2.columns[:3]
+        assert tree.structure == ((0, 3, -1),)
+        assert [answer.leads_to for answer in tree.answers] == [None] * 3
+        names, indices = tree.class_partition()
+        assert names == ('smooth', 'features or disk', 'star or artifact')
+        assert indices == (0, 1, 2)
+        assert DecisionTree.from_dict(tree.to_dict()).columns == tree.columns
+
+    @pytest.mark.parametrize(
+        ('name', 'message'),
+        [
+            ('gz2/bar', "'bar' of 'gz2' is not asked of .* smooth_or_features, odd"),
+            ('gz2/arms', "'gz2' has no question 'arms'"),
+            ('efigi/arms', "'efigi' has attributes"),
+            ('gz3/odd', "no schema 'gz3'"),
+        ],
+    )
+    def test_that_is_none(self, name, message):
+        with pytest.raises(SchemaError, match=message):
+            load_schema(name)

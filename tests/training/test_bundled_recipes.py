@@ -3,10 +3,15 @@
 
 import functools
 
+import numpy as np
 import pytest
+import torch
+from astropy.table import Table
 
-from galmorph import load_card
-from galmorph.training import fit
+from galmorph import MorphologyClassifier, load_card
+from galmorph.schemas import load_schema
+from galmorph.training import MorphologyModule, fit, save_trained
+from galmorph.training.building import build_networks
 from galmorph.training.data import reading
 from galmorph.training.recipe import list_recipes, load_recipe
 from tests.helpers.data import SHARED_DATA, needs_shared_data
@@ -41,15 +46,24 @@ SMALL = {
     },
     'zhu_2019': {'network.options.k': 0.0625, 'network.options.n_units': 1},
 }
+# One of each kind; the other variants differ in numbers.
 RUNS = [
     *list_recipes(),
     'brainstation_2018_question/all_questions',
+    'brainstation_2018_question/baseline',
     'compact_multitask/distilled',
+    'compact_multitask/taught',
+    'dieleman_2015/taught',
     'ucsc_2016/relu',
+    'ucsc_2016/sigmoid',
+    'uppsala_2018/106_b16_aug',
+    'uppsala_2018/106_b32_90_10',
     'uppsala_2018/106_b32_hsv',
     'uppsala_2018/69_b16',
     'uppsala_2018/constrained',
     'zhu_2019/mean_of_q',
+    'zhu_2019/q180',
+    'zhu_2019/small',
 ]
 
 
@@ -72,6 +86,22 @@ def teacher_of(card):
     return {'tasks.distilled.teacher': {'weights': str(card), 'n_transforms': 1}}
 
 
+def write_soft_labels(folder):
+    """Write what a teacher says of the galaxies of the challenge."""
+    ids = Table.read(folder / 'training_solutions_rev1.csv')['GalaxyID']
+    rng, table = np.random.default_rng(3), Table({'id': ids})
+    for name in ('gz2', 'zhu5'):
+        tree = load_schema(name)
+        conditional = np.concatenate(
+            [rng.dirichlet(np.ones(n), len(ids)) for n in tree.counts], axis=1
+        )
+        for column, values in zip(
+            tree.columns, tree.to_path(conditional).T, strict=True
+        ):
+            table[column] = values
+    table.write(folder / 'soft_labels.fits')
+
+
 @pytest.fixture(scope='module')
 def kaggle(tmp_path_factory):
     """Return Kaggle's layout, with what it lacks beside it."""
@@ -82,16 +112,57 @@ def kaggle(tmp_path_factory):
     for name in ('efigi', 'gz_ceers'):
         (folder / 'collections' / name).rename(place / name)
     write_candels(place / 'candels_goodss')
+    write_soft_labels(place)
     return place
+
+
+def first_weights(recipe, folder):
+    """Make weights, of the size of the test, for a recipe that begins with some."""
+    changes = {'initialise': None, **SMALL[recipe.partition('/')[0]]}
+    module = MorphologyModule(load_recipe(recipe).override(changes), n_steps=1)
+    return str(save_trained(module, folder, 'first', task='gz2'))
 
 
 @pytest.mark.parametrize('name', RUNS)
 def test_starts_on_the_layout_of_kaggle(name, kaggle, tmp_path, tiny_card):
     changes = teacher_of(tiny_card) if name.endswith('/distilled') else {}
+    if load_recipe(name).initialise is not None:
+        changes['initialise'] = first_weights(name, tmp_path / 'first')
     result = start(name, kaggle, tmp_path, **changes)
     for each in result.members or [result]:
         assert 'valid/loss' in each.metrics
         assert all(load_card(card).name for card in each.cards.values())
+
+
+@pytest.mark.parametrize(
+    ('name', 'n'),
+    [
+        ('brainstation_2018_question', 951_427),
+        ('brainstation_2018_question/baseline', 46_470_627),
+        # 34 answers more.
+        ('brainstation_2018_question/all_questions', 951_427 + 34 * 513),
+        ('brainstation_2019', 976_613),
+    ],
+)
+def test_numbers_of_a_network_as_published(name, n):
+    with torch.device('meta'):
+        (network,) = build_networks(load_recipe(name)).values()
+    state = network.state_dict().items()
+    counted = [v.numel() for k, v in state if not k.endswith('num_batches_tracked')]
+    assert sum(counted) == n
+
+
+def test_network_of_one_question_classifies(kaggle, tmp_path):
+    result = start('brainstation_2018_question', kaggle, tmp_path)
+    card = load_card(result.card)
+    assert card.schema == 'gz2/smooth_or_features'
+    assert card.supported_questions == ['smooth_or_features']
+    assert card.metrics['n_galaxy'] > 0
+    classifier = MorphologyClassifier(result.card)
+    table = classifier.predict(str(next((kaggle / 'images_training_rev1').iterdir())))
+    columns = [f'smooth_or_features_{a.name}' for a in classifier.schema.answers]
+    assert sum(table[name][0] for name in columns) == pytest.approx(1)
+    assert table['morphology_class'][0] in classifier.schema.classes[0]
 
 
 def test_tasks_without_data_are_left_out(tmp_path):

@@ -307,9 +307,10 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
         has_files = all(isinstance(image, str) for image in first.images)
         for name, source in merged.items():
             task = recipe.tasks[name]
-            if task.images_of in sources and not _are_shown(
-                sources[name], sources[task.images_of], task.images_of in merged
-            ):
+            is_shown = task.images_of in merged and _is_same(
+                task.data, recipe.tasks[task.images_of].data
+            )
+            if task.images_of in sources and not is_shown:
                 msg = (
                     f"'images_of' of the task {name!r}: {task.images_of!r} shows other "
                     "images; both need the same 'data'"
@@ -336,9 +337,10 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
     )
 
 
-def _are_shown(source, other, is_alike):
-    """Tell whether another task shows any of the images of a task."""
-    return is_alike and np.isin(source.table['image'], other.table['image']).any()
+def _is_same(data, other):
+    """Tell whether two tasks have the same images, whichever of them they take."""
+    names = ('layout', 'folder', 'table', 'image', 'mosaic')
+    return all(getattr(data, name) == getattr(other, name) for name in names)
 
 
 def _merged(sources):
