@@ -64,6 +64,15 @@ class TestTrain:
         assert status == 2
         assert "the task 'gz2': the 'table' of the teacher" in capsys.readouterr().err
 
+    def test_checks_the_questions_of_a_teacher(self, challenge, capsys):
+        change = 'tasks.gz2.teacher=compact.zhu5'
+        status = main(
+            ['train', str(challenge / 'small.yaml'), '--check', '--set', change,
+             '--data', str(challenge / 'challenge')]
+        )  # fmt: skip
+        assert status == 2
+        assert "'compact.zhu5' answers 'zhu5', not 'gz2'" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ('arguments', 'message'),
         [

@@ -2,7 +2,6 @@
 """Images that no path names: galaxies of a mosaic, and arrays with a unit."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import numpy as np
@@ -119,8 +118,11 @@ def _within(images, folder):
 
 def _state_of(images):
     """Tell an image of one file from what it was before."""
-    state = Path(images).stat()
-    return os.fspath(images), state.st_size, state.st_mtime_ns
+    try:
+        state = Path(images).stat()
+    except (OSError, TypeError):
+        return images
+    return images, state.st_size, state.st_mtime_ns
 
 
 def _refuse(is_bad, text):

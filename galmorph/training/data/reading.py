@@ -21,7 +21,7 @@ from galmorph.training.data.datamodule import GalaxyZooDataModule, TaskData
 from galmorph.training.data.labels import Labels
 from galmorph.training.data.layouts import list_layouts, read_layout
 from galmorph.training.data.splits import split_by_class, split_by_id
-from galmorph.training.data.teaching import teach
+from galmorph.training.data.teaching import check_teacher, teach
 
 __all__ = ['TaskSource', 'create_datamodule', 'read_task', 'read_tasks']
 
@@ -133,12 +133,8 @@ def read_tasks(recipe, folder=None):
                 logger.info('the task %r is left out: %s', name, error)
                 continue
             raise LabelError(error.rows, f'the task {name!r}: {error}') from error
-        if task.teacher is not None and task.teacher.table is not None:
-            schema = load_schema(task.schema)
-            try:
-                source = teach(source, task.teacher, schema, data=folder)
-            except LabelError as error:
-                raise LabelError(error.rows, f'the task {name!r}: {error}') from error
+        if task.teacher is not None:
+            source = _taught_by_table(name, task, source, folder)
         if np.any(np.isin(source.table['split'], _taught(task))):
             tasks[name] = source
         elif not task.optional:
@@ -146,6 +142,21 @@ def read_tasks(recipe, folder=None):
             raise RecipeError(msg)
     _check_splits(tasks)
     return tasks
+
+
+def _taught_by_table(name, task, source, folder):
+    """Labels by a table; those by weights take time, and come later."""
+    schema = load_schema(task.schema)
+    try:
+        check_teacher(task.teacher, schema)
+        if task.teacher.table is None:
+            return source
+        return teach(source, task.teacher, schema, data=folder)
+    except LabelError as error:
+        raise LabelError(error.rows, f'the task {name!r}: {error}') from error
+    except RecipeError as error:
+        msg = f'the task {name!r}: {error}'
+        raise RecipeError(msg) from error
 
 
 def _check_splits(tasks):

@@ -12,8 +12,9 @@ from astropy.table import Table
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.training.data._targets import open_images
 from galmorph.training.data.labels import Labels, read_labels
+from galmorph.weights import load_card
 
-__all__ = ['teach']
+__all__ = ['check_teacher', 'teach']
 
 # Galaxies that are held in memory at a time, where they are not in files.
 _PART = 1024
@@ -61,29 +62,57 @@ def teach(source, teacher, schema, folder=None, *, data=None):
         ...
     galmorph.exceptions.RecipeError: the teacher 'dieleman.gz2' answers 'gz2', ...
     """
+    check_teacher(teacher, schema)
+    # What validates or tests must not be taught, not even by a teacher.
+    split = np.asarray(source.table['split'])
+    rows = source[np.isin(split, ('train', 'unlabelled'))]
+    rows.table['split'] = 'train'
     if teacher.weights is not None:
         from galmorph import MorphologyClassifier
 
         classifier = MorphologyClassifier(
             teacher.weights, n_transforms=teacher.n_transforms
         )
-        if classifier.card.schema != schema.name:
-            msg = (
-                f'the teacher {teacher.weights!r} answers {classifier.card.schema!r}, '
-                f'not {schema.name!r}'
-            )
-            raise RecipeError(msg)
-    # What validates or tests must not be taught, not even by a teacher.
-    split = np.asarray(source.table['split'])
-    rows = source[np.isin(split, ('train', 'unlabelled'))]
-    rows.table['split'] = 'train'
-    if teacher.weights is not None:
         values = _answers(rows, classifier, folder)
     else:
         values = _read_answers(rows, teacher.table, schema, data)
     labels = Labels('fractions', values, structure=schema.structure)
     rows = dataclasses.replace(rows, labels=labels)
     return rows[labels.is_known]
+
+
+def check_teacher(teacher, schema):
+    """
+    Make sure that the weights of a teacher answer the questions.
+
+    Parameters
+    ----------
+    teacher : `~galmorph.training.parts.Teacher`
+        The teacher; one with a table is not looked at.
+    schema : `~galmorph.schemas.DecisionTree` or attribute schema
+        The questions.
+
+    Raises
+    ------
+    galmorph.exceptions.RecipeError
+        If they answer others.
+
+    Examples
+    --------
+    >>> from galmorph import load_schema
+    >>> from galmorph.training.parts import Teacher
+    >>> from galmorph.training.data.teaching import check_teacher
+    >>> check_teacher(Teacher(weights='dieleman.gz2'), load_schema('gz2'))
+    """
+    if teacher.weights is None:
+        return
+    card = load_card(teacher.weights)
+    if card.schema != schema.name:
+        msg = (
+            f'the teacher {teacher.weights!r} answers {card.schema!r}, not '
+            f'{schema.name!r}'
+        )
+        raise RecipeError(msg)
 
 
 def _read_answers(rows, name, schema, data):

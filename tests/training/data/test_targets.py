@@ -9,7 +9,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import QTable, Table
 
-from galmorph import MorphologyClassifier, load_card
+from galmorph import MorphologyClassifier, Recipe, load_card
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.images import TiledMosaic
 from galmorph.schemas import load_schema
@@ -101,6 +101,14 @@ class TestMosaic:
         ]
         # Beyond the sky there is the level of what is near.
         np.testing.assert_allclose(views[0], views[1], atol=3e-3)
+
+    @pytest.mark.parametrize(
+        'mosaic',
+        [{'r': 'tiles/*.fits'}, ['tiles/tile-0-*.fits', 'tiles/tile-1-*.fits']],
+    )
+    def test_of_bands_and_of_several_patterns(self, sky, tmp_path, mosaic):
+        (first, *_) = read_task(make_task(mosaic=mosaic), tmp_path).images
+        assert first.cut(Recipe(**GREY), size=3 * u.arcsec).bands == ('r',)
 
     def test_is_read_once_and_again_when_a_tile_changes(self, sky, tmp_path):
         source = read_task(make_task(mosaic='tiles'), tmp_path)
