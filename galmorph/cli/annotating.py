@@ -106,7 +106,8 @@ def annotate(arguments, classifier, source, *, columns, **options):
             print(f'{summary.path} had been finished by this command before')
         return 0
     if not arguments.quiet:
-        used = f'{classifier.card.name}, {time.monotonic() - start:.1f} s'
+        names = ' + '.join(card.name for card in classifier.cards)
+        used = f'{names}, {time.monotonic() - start:.1f} s'
         print(
             f'predicted {summary.n_predicted:,} of {summary.n_rows:,} galaxies ({used})'
         )

@@ -338,7 +338,8 @@ def _predict(arguments):
     annotated = predictions.annotate(table, columns, overwrite=output.overwrite)
     output.write(annotated)
     if not arguments.quiet:
-        used = f'{classifier.card.name}, {time.monotonic() - start:.1f} s'
+        names = ' + '.join(card.name for card in classifier.cards)
+        used = f'{names}, {time.monotonic() - start:.1f} s'
         print(outputs.summarise(predictions, rows, used))
         print(
             f'wrote {output.path}: {len(table)} rows, {len(annotated.colnames)} columns'

@@ -147,6 +147,12 @@ class TestPredictImages:
         assert 'spiral_spiral' not in table.colnames
         assert 'SIZE_MEASURED' not in capsys.readouterr().out
 
+    def test_the_mean_of_several_weights(self, folder, tiny_card, capsys):
+        weights = f'{tiny_card},{tiny_card}'
+        arguments = ['--weights', weights, '--output', 'mean.ecsv', '--device', 'cpu']
+        assert main(['predict', 'größe', *arguments]) == 0
+        assert '(tiny.gz2 + tiny.gz2, ' in capsys.readouterr().out
+
     def test_nothing_predicted_is_a_failure(self, folder, predict):
         assert predict('größe/broken.jpg', '--output', 'a.ecsv') == 1
         assert len(QTable.read('a.ecsv')) == 1
