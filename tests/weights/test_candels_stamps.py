@@ -33,3 +33,6 @@ def test_stamps_of_goods_south():
     votes = np.array([list(row)[1:] for row in votes], float)
     # Nearly all are spheroids, and that is what most of them are taken for.
     assert (answers.argmax(1) == votes.argmax(1)).sum() >= MIN_RIGHT
+    # As the guide states it.
+    rmse = np.sqrt(np.mean((answers - votes) ** 2))
+    assert rmse == pytest.approx(0.26, abs=0.01)
