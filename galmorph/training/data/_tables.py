@@ -10,6 +10,7 @@ from astropy.table import Table
 
 from galmorph.exceptions import LabelError
 from galmorph.preprocessing.recipe import Recipe
+from galmorph.schemas import load_schema
 from galmorph.training.data.labels import check_images
 
 __all__ = []
@@ -56,6 +57,28 @@ class TrainingTable:
         splits = ', '.join(f'{n} {s}' for s, n in zip(names, counts, strict=True))
         labels = ', '.join(self.labels) or 'no labels'
         return f'<TrainingTable: {len(self)} galaxies ({splits}), {labels}>'
+
+    def labels_of(self, schema):
+        """
+        Give the labels of a schema.
+
+        Parameters
+        ----------
+        schema : str
+            As `~galmorph.schemas.load_schema` takes it: a key of ``labels``, or
+            one of its questions.
+
+        Returns
+        -------
+        labels : `~galmorph.training.data.labels.Labels` or None
+            What is known; `None` if the data set has no such labels.
+        """
+        whole, _, question = schema.partition('/')
+        labels = self.labels.get(whole)
+        if labels is None or not question:
+            return labels
+        labels = labels.of_answers(load_schema(whole).question(question).slice)
+        return dataclasses.replace(labels, structure=load_schema(schema).structure)
 
     @property
     def sizes(self):

@@ -412,17 +412,11 @@ def _taught(task):
 
 def _with_labels(data, task):
     """The rows of a data set with the labels of a task."""
-    whole, _, question = task.schema.partition('/')
-    if whole in data.labels:
-        labels = data.labels[whole]
-        if question:
-            schema = load_schema(task.schema)
-            labels = labels.of_answers(load_schema(whole).question(question).slice)
-            labels = dataclasses.replace(labels, structure=schema.structure)
-    elif task.teacher is not None:
+    labels = data.labels_of(task.schema)
+    if labels is None and task.teacher is not None:
         unknown = np.full((len(data), load_schema(task.schema).n_answers), np.nan)
         labels = Labels('fractions', unknown)
-    else:
+    elif labels is None:
         msg = (
             f'the data {task.data.layout!r} has labels of {sorted(data.labels)}, '
             f'not of {task.schema!r}'

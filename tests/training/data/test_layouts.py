@@ -67,6 +67,16 @@ class TestGz2:
         write_gz2(tmp_path / 'gz2')
         return read_gz2(tmp_path)
 
+    def test_labels_of_one_question(self, data):
+        labels = data.labels_of('gz2/odd')
+        part = TREE.question('odd').slice
+        wanted = data.labels['gz2'].values[:, part]
+        np.testing.assert_array_equal(labels.values, wanted)
+        assert labels.bound.shape == wanted.shape
+        assert labels.structure == ((0, 2, -1),)
+        assert data.labels_of('gz2') is data.labels['gz2']
+        assert data.labels_of('gz_ceers/odd') is None
+
     def test_all_kinds_of_rows(self, data):
         known = np.isfinite(data.labels['gz2'].values).sum(1)
         assert known.tolist() == [37, 17, 0, 0] * 5
