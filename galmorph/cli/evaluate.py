@@ -183,7 +183,8 @@ def _read_folder(arguments, schema):
     from galmorph.training.data._own import read_candels
     from galmorph.training.data.layouts import list_layouts, read_layout
 
-    layout = arguments.layout or _LAYOUTS.get(schema.name)
+    # One question of a tree is 'tree/question'.
+    layout = arguments.layout or _LAYOUTS.get(schema.name.partition('/')[0])
     known = [*list_layouts(), 'candels']
     if layout not in known:
         msg = (
@@ -198,13 +199,14 @@ def _read_folder(arguments, schema):
         )
     except LabelError as error:
         raise RequestError(str(error)) from error
-    if schema.name not in data.labels:
+    labels = data.labels_of(schema.name)
+    if labels is None:
         msg = (
             f'the data set {layout!r} has labels of {sorted(data.labels)}, and '
             f'{arguments.weights!r} answers {schema.name!r}'
         )
         raise RequestError(msg)
-    return data.table, data.labels[schema.name], {'size': data.sizes}
+    return data.table, labels, {'size': data.sizes}
 
 
 def _read_table(arguments, schema):

@@ -7,9 +7,11 @@ import yaml
 from astropy.table import Table
 from PIL import Image
 
+from galmorph import Recipe, create_network
 from galmorph.cli import main
 from galmorph.cli.evaluate import draw_figures
 from galmorph.schemas import load_schema
+from galmorph.training import save_network
 from galmorph.training.data.labels import Labels
 from galmorph.training.evaluation import evaluate as evaluate_answers
 from tests.helpers.predictions import draw_paths
@@ -140,6 +142,26 @@ class TestFolder:
         value = expected(classifier, slice(1, None, 2))
         assert metrics['rmse37']['value'] == pytest.approx(value, abs=6e-5)
         assert 'completely round smooth' in capsys.readouterr().out
+
+    def test_weights_of_one_question(self, folder, capsys):
+        options = {'stem': 4, 'widths': [4], 'depths': [1]}
+        name = 'gz2/smooth_or_features'
+        network = create_network(
+            'compact', structure=load_schema(name).structure, **options
+        )
+        card = save_network(
+            network,
+            folder,
+            'one',
+            architecture={'name': 'compact', 'options': options},
+            schema=name,
+            recipe=Recipe(views=(0.0,), output_size=32),
+        )
+        command = ['evaluate', str(card), '.', '--device', 'cpu', '--output', 'm.yaml']
+        assert main(command) == 0
+        metrics = yaml.safe_load((folder / 'm.yaml').read_text())
+        assert metrics['n_galaxy'] == N // 2
+        assert 'smooth_or_features' in capsys.readouterr().out
 
     def test_layout_of_another_schema(self, folder, evaluate, capsys):
         assert evaluate('.', '--layout', 'efigi') == 2

@@ -12,52 +12,88 @@ import torch
 from galmorph.exceptions import WeightsError
 from galmorph.inference.engine import load_network
 from galmorph.inference.export import export_onnx, export_program
-from galmorph.networks import create_network, registry
+from galmorph.networks import create_network, inception, registry, resnet
+from galmorph.networks.resnet import PreactTrunk
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
 from galmorph.weights import load_card, save_weights
 from tests.helpers.tiny import make_tiny_card
+from tests.networks import test_published as published
 
 GZ2 = load_schema('gz2')
-RECIPE = Recipe(output_size=32, views=(0.0,), mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
-NETWORKS = {
-    'compact': {'stem': 4, 'widths': [6, 8], 'depths': [1, 1], 'head': 'dirichlet'},
-    'dieleman': {'dense': [16], 'view_size': 32, 'part_size': 31},
+COMPACT = {'stem': 4, 'widths': [6, 8], 'depths': [1, 1]}
+DIELEMAN = {'dense': [16], 'n_views': 1, 'view_size': 32, 'part_size': 31}
+BUILTIN = sorted(registry._BUILTIN)
+# Options of small networks, and the sides of their images.
+SMALL = {**published.SMALL, 'compact': COMPACT, 'dieleman': DIELEMAN}
+SIZES = {**published.SIZES, 'compact': 32, 'dieleman': 32}
+# Of the compact network, which has the least to trace.
+VARIANTS = {
+    'dirichlet': ('gz2', {'head': 'dirichlet'}),
+    'hsv': ('gz2', {'head': 'divisive', 'colour': 'hsv', 'standardise': 'image'}),
+    'interval': ('efigi', {'head': 'interval'}),
 }
 
 
-@pytest.fixture(scope='module', params=sorted(NETWORKS))
+@pytest.fixture(scope='module', params=[*BUILTIN, *VARIANTS])
 def card(request, tmp_path_factory):
-    """Return the path of a card of random weights."""
+    """Return a card of random weights."""
+    schema, options = VARIANTS.get(request.param, ('gz2', {}))
+    name = request.param if request.param in BUILTIN else 'compact'
+    options = {**SMALL[name], **options}
+    size = SIZES.get(name, 64)
+    # Hue and saturation are those of colours from 0 to 1.
+    pixels = {'mean': (0.5, 0.4, 0.3), 'std': (0.2, 0.2, 0.2)}
+    pixels = {} if request.param == 'hsv' else pixels
+    recipe = Recipe(output_size=size, views=(0.0,), **pixels)
     folder = tmp_path_factory.mktemp(request.param)
-    options = NETWORKS[request.param]
-    if request.param == 'dieleman':
-        options = {**options, 'n_views': 1}
-    torch.manual_seed(3)
-    network = create_network(request.param, structure=GZ2.structure, **options)
-    path = folder / 'weights.safetensors'
-    sha256 = save_weights(network.state_dict(), path, precision='float32')
-    return make_tiny_card(
-        folder,
-        structure=GZ2.structure,
-        name=request.param,
-        network={'name': request.param, 'options': options},
-        recipe=RECIPE.to_dict(),
-        file=path.name,
-        size=path.stat().st_size,
-        sha256=sha256,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        # What no option makes small takes its time to trace.
+        patch.setattr(resnet, 'PreactTrunk', small_trunk)
+        kinds = {make: (make, argument) for make, argument in inception._BLOCKS}
+        patch.setattr(inception, '_BLOCKS', list(kinds.values()))
+        torch.manual_seed(3)
+        structure = load_schema(schema).structure
+        network = create_network(name, structure=structure, **options)
+        # Answers that differ by more than rounding, and by less than all there is.
+        *_, last = (m for m in network.modules() if isinstance(m, torch.nn.Linear))
+        with torch.no_grad():
+            raw = network.eval().raw(torch.rand(5, 1, 3, size, size))
+            last.bias -= raw.mean(0)
+            for parameter in last.parameters():
+                parameter /= raw.std(0).mean()
+        path = folder / 'weights.safetensors'
+        sha256 = save_weights(network.state_dict(), path, precision='float32')
+        card = make_tiny_card(
+            folder,
+            structure=structure,
+            schema=schema,
+            options={'head': 'interval'} if schema == 'efigi' else {},
+            name=name,
+            network={'name': name, 'options': options},
+            recipe=recipe.to_dict(),
+            file=path.name,
+            size=path.stat().st_size,
+            sha256=sha256,
+        )
+        yield load_card(card)
+
+
+def small_trunk(**options):
+    """A trunk of ResNet with few filters and units."""
+    return PreactTrunk(**{**options, 'k': 1 / 32, 'n_units': (1, 1, 1, 2)})
 
 
 @pytest.fixture(scope='module')
-def views():
-    return torch.randn(5, 1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+def views(card):
+    shape = 5, 1, 3, card.recipe['output_size'], card.recipe['output_size']
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope='module')
 def expected(card, views):
     """Return what the network itself says: answers, spread if it has one."""
-    network = load_network(load_card(card), GZ2).eval()
+    network = load_network(card, load_schema(card.schema)).eval()
     with torch.inference_mode():
         raw = network.raw(views)
         answers = [network.head(raw)]
@@ -68,10 +104,16 @@ def expected(card, views):
 
 def check_metadata(text, card):
     metadata = json.loads(text)
-    assert Recipe.from_dict(metadata['recipe']) == RECIPE
-    assert metadata['columns'] == list(GZ2.columns)
-    assert metadata['shape'] == [1, 3, 32, 32]
-    assert metadata['sha256'] == load_card(card).sha256
+    recipe = Recipe.from_dict(metadata['recipe'])
+    assert recipe == Recipe.from_dict(card.recipe)
+    assert metadata['columns'] == list(load_schema(card.schema).columns)
+    assert metadata['shape'] == [1, 3, recipe.output_size, recipe.output_size]
+    assert metadata['sha256'] == card.sha256
+
+
+def test_answers_depend_on_the_image(expected):
+    """Otherwise there would be nothing to compare."""
+    assert all(values.std(0).max() > 1e-4 for values in expected)
 
 
 def test_onnx(card, views, expected, tmp_path):

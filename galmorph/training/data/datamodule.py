@@ -288,6 +288,11 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
 
     def _plain_loader(self, split):
         rank, world = self._rank()
+        most = max(len(task.rows(split)) for task in self.tasks.values())
+        if 0 < most < world:
+            # A device without any would wait for the others for ever.
+            msg = f'there are fewer {split!r} galaxies, {most}, than devices, {world}'
+            raise ValueError(msg)
         parts = []
         for name, task in self.tasks.items():
             rows = task.rows(split)[rank::world]

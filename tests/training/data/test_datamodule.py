@@ -2,6 +2,7 @@
 """Tests of batches: shares, sampling, repetition, and resuming in Lightning."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -380,3 +381,14 @@ class TestLightning:
         self.fit(module, tmp_path, max_epochs=-1, max_steps=15,
                  limit_train_batches=limit)  # fmt: skip
         assert module.shown == whole.shown
+
+
+def test_every_device_needs_a_galaxy_to_validate():
+    module = make_module({'one': make_task(splits=['train'] * 37 + ['valid'] * 3)})
+    module.trainer = SimpleNamespace(global_rank=1, world_size=3)
+    assert indices(module.val_dataloader()) == [[38]]
+    module.trainer = SimpleNamespace(global_rank=1, world_size=4)
+    with pytest.raises(ValueError, match="fewer 'valid' galaxies, 3, than devices, 4"):
+        module.val_dataloader()
+    # Without any nobody waits.
+    assert module.test_dataloader() == []
