@@ -5,8 +5,8 @@ Turn a finished training run into bundled weights.
     python scripts/publish.py runs/compact DATA scripts/cards/compact.yaml
 
 The YAML file says for each task of the run what the weights are called, and
-what no run knows: title, description, limits, papers. Limits and papers are
-names of ``common.yaml`` beside it, or limits in full. ``stored`` has options of
+what no run knows: title, description, limits, papers. Limits, papers and teachers
+are names of ``common.yaml`` beside it, or limits in full. ``stored`` has options of
 `galmorph.weights.save_weights`; no answer on ``valid`` may change by more than
 MAX_CHANGE for them. The weights and cards go into the package. They are measured
 as stored, on ``valid``, which decides what questions are supported, and on
@@ -151,7 +151,10 @@ def read_cards(path):
         papers = [common['papers'][name] for name in entries['paper']]
         bibtex = '\n'.join(paper['bibtex'] for paper in papers)
         entries['paper'] = {**papers[0], 'bibtex': bibtex}
-        entries['training'] = {**common['training'], **entries['training']}
+        # Entries may share one by an anchor.
+        entries['training'] = training = dict(entries['training'])
+        if 'teacher' in training:
+            training['teacher'] = common['teachers'][training['teacher']]
     return cards
 
 

@@ -1,10 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-r"""
-Train what ``dieleman.gz2`` began from, its version 1, on Galaxy Zoo 2.
+"""
+Train ``dieleman.gz2`` on Galaxy Zoo 2.
 
     python scripts/train_dieleman_gz2.py DATA --run runs/dieleman_gz2
-    galmorph train dieleman_2015/taught --data DATA --output runs/dieleman \
-        --set initialise=runs/dieleman_gz2/dieleman.gz2.yaml
+    python scripts/publish.py runs/dieleman_gz2 DATA scripts/cards/dieleman_2015.yaml
 
 DATA holds ``gz2/`` (frames, 424 or 212 px wide, and ``labels.csv``: vote
 fractions in Kaggle's columns, blank where unknown, and the class of Zhu et
@@ -35,6 +34,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from PIL import Image
 
 from galmorph.networks import create_network
@@ -42,7 +42,7 @@ from galmorph.preprocessing import geometry
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.preprocessing.render import resample
 from galmorph.schemas import load_schema
-from galmorph.training import save_network
+from galmorph.training import load_recipe, save_network
 
 SIGMA = 0.1
 # Galaxies in a batch, by what is known of them, from a step on. The few whose
@@ -324,16 +324,23 @@ def train(data_folder, run, steps, learning_rate, seed):
 
 
 def write_card(run, network, steps):
-    """Make weights of the average, with a card, in the folder of the run."""
+    """Write the weights with a card, and what tasks they answer, into the run."""
+    recipe = load_recipe('dieleman_2015').override({'name': 'dieleman.gz2'})
+    (run / 'recipe.yaml').write_text(yaml.safe_dump(recipe.to_dict()), 'utf-8')
     save_network(
         network,
         run,
-        'dieleman.gz2',
+        recipe.name,
         architecture={'name': 'dieleman', 'options': {}},
         schema='gz2',
         recipe=RECIPE,
         precision='float32',
-        training={'script': 'scripts/train_dieleman_gz2.py', 'steps': steps},
+        training={
+            'steps': steps,
+            'batch': '30 to 34 galaxies with votes, 18 to 10 with a class',
+            'optimiser': 'Adam, 3e-4, two cosine cycles; averaged weights',
+            'script': 'scripts/train_dieleman_gz2.py',
+        },
     )
 
 
