@@ -120,7 +120,7 @@ def test_onnx(card, views, expected, tmp_path):
     pytest.importorskip('onnxscript')
     onnxruntime = pytest.importorskip('onnxruntime')
     path = tmp_path / 'network.onnx'
-    assert export_onnx(card, path) < 1e-5
+    assert export_onnx(card, path) < 1e-4
     # One file, whatever the size of the weights.
     assert [file.name for file in tmp_path.iterdir()] == ['network.onnx']
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
@@ -131,12 +131,12 @@ def test_onnx(card, views, expected, tmp_path):
     for number in (1, 5):
         found = session.run(None, {'views': views[:number].numpy()})
         for answers, values in zip(found, expected, strict=True):
-            np.testing.assert_allclose(answers, values[:number], atol=1e-5)
+            np.testing.assert_allclose(answers, values[:number], atol=1e-4)
 
 
 def test_program(card, views, expected, tmp_path):
     path = tmp_path / 'network.pt2'
-    assert export_program(card, path) < 1e-5
+    assert export_program(card, path) < 1e-4
     extra = {'galmorph.json': ''}
     program = torch.export.load(path, extra_files=extra)
     check_metadata(extra['galmorph.json'], card)
@@ -145,7 +145,7 @@ def test_program(card, views, expected, tmp_path):
         found = found if isinstance(found, tuple) else (found,)
         for answers, values in zip(found, expected, strict=True):
             np.testing.assert_allclose(
-                answers.detach().numpy(), values[:number], atol=1e-5
+                answers.detach().numpy(), values[:number], atol=1e-4
             )
 
 
