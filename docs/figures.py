@@ -399,9 +399,19 @@ def errors():
 
 def learning():
     """The course of the training of the compact networks."""
+    return _learning(
+        'compact', 'loss', 'gz2/rmse', 'zhu5/accuracy', 'efigi/rmse/t_type'
+    )
+
+
+def learning_of_resnet26():
+    """The course of the training of resnet26.zhu5."""
+    return _learning('resnet26_zhu5', 'loss', 'zhu5/accuracy')
+
+
+def _learning(name, *quantities):
     from galmorph.plotting import plot_learning_curves
 
     # The directive runs this file in its own folder.
-    log = Table.read('learning_curves/compact.csv')
-    quantities = ['loss', 'gz2/rmse', 'zhu5/accuracy', 'efigi/rmse/t_type']
+    log = Table.read(f'learning_curves/{name}.csv')
     return plot_learning_curves(log, quantities=quantities)
