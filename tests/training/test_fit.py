@@ -109,6 +109,12 @@ class TestResult:
         best = log['valid/loss'].min()
         assert trained.metrics['valid/loss'] == pytest.approx(best)
 
+    def test_log_for_tensorboard(self, trained):
+        pytest.importorskip('tensorboard')
+        files = list((trained.folder / 'tensorboard').glob('events.*'))
+        assert len(files) == 1
+        assert files[0].stat().st_size > 0
+
     def test_average_of_the_weights_is_published(self, kaggle, tmp_path):
         recipe = make_recipe(keep='last', precision_stored='float32')
         options = {'data': kaggle, 'accelerator': 'cpu', 'evaluate': False}
