@@ -7,7 +7,7 @@ import yaml
 from galmorph.exceptions import RecipeError
 from galmorph.networks.ensemble import dieleman_ensemble
 from galmorph.preprocessing.recipe import Recipe
-from galmorph.schemas import list_schemas, load_schema
+from galmorph.schemas import load_schema
 from galmorph.training.augmentation import Augmentation
 from galmorph.training.data.layouts import list_layouts
 from galmorph.training.losses import create_loss
@@ -37,7 +37,7 @@ class TestBundledRecipes:
     def test_names_what_exists(self, name):
         recipe = load_recipe(name)
         for task in recipe.tasks.values():
-            assert task.schema in list_schemas()
+            assert load_schema(task.schema).name == task.schema
             assert task.data.layout in {*list_layouts(), 'candels'}
             create_loss(task.loss.name, task.schema, **task.loss.options)
             Recipe.from_dict({**recipe.pixels, **task.pixels})
