@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from galmorph.images.finding import is_remote
 from galmorph.schemas import load_schema
+from galmorph.training.data._targets import within
 from galmorph.training.recipe import TrainingRecipe
 from galmorph.weights import load_card
 
@@ -99,7 +99,8 @@ def finetuning_recipe(
         'image': image,
         'id': id,
         'split': split,
-        'mosaic': _absolute(mosaic),
+        # As it is meant here, and not within the folder of the data.
+        'mosaic': None if mosaic is None else within(mosaic, Path.cwd()),
         'size': size,
         'separation': separation,
         'kind': kind,
@@ -148,17 +149,6 @@ def finetuning_recipe(
             },
         }
     )
-
-
-def _absolute(images):
-    """Paths of a mosaic that do not depend on the folder of the data."""
-    if isinstance(images, dict):
-        return {band: _absolute(value) for band, value in images.items()}
-    if isinstance(images, list | tuple):
-        return [_absolute(value) for value in images]
-    if images is None or is_remote(images):
-        return images
-    return str(Path(images).absolute())
 
 
 def finetune(weights, table, labels=None, *, output=None, changes=(), **options):

@@ -54,7 +54,8 @@ class MosaicTarget:
 def make_targets(images, coords, folder):
     """Open a mosaic, and find galaxies on it; rows outside are told."""
     try:
-        mosaic = open_mosaic(_within(images, folder))
+        files = within(images, folder)
+        mosaic = open_mosaic(files)
     except (ImageError, TypeError, ValueError) as error:
         raise LabelError((), f'the mosaic {images!r}: {error}') from error
     coords = coords.icrs
@@ -63,7 +64,7 @@ def make_targets(images, coords, folder):
     if hasattr(mosaic, 'assign'):
         state, is_outside = str(mosaic.fingerprint()), mosaic.assign(coords, 1.0) < 0
     else:
-        state, (ny, nx) = str(_state_of(_within(images, folder))), mosaic.image.shape2d
+        state, (ny, nx) = str(_state_of(files)), mosaic.image.shape2d
         x, y = mosaic.locate(coords)
         is_outside = ~((np.abs(x - (nx - 1) / 2) <= nx / 2)
                        & (np.abs(y - (ny - 1) / 2) <= ny / 2))  # fmt: skip
@@ -107,12 +108,12 @@ def _margin(recipe, reach):
     return max(1.0, _SPARE * farthest / (recipe.frame_size / 2))
 
 
-def _within(images, folder):
+def within(images, folder):
     """Paths, patterns and folders that are within another folder."""
     if isinstance(images, dict):
-        return {band: _within(value, folder) for band, value in images.items()}
-    if isinstance(images, list):
-        return [_within(value, folder) for value in images]
+        return {band: within(value, folder) for band, value in images.items()}
+    if isinstance(images, list | tuple):
+        return [within(value, folder) for value in images]
     return images if is_remote(images) else str(Path(folder, images))
 
 

@@ -13,7 +13,7 @@ from galmorph.training.evaluation.curves import calibration_error, rank_auc
 # As in `galmorph.training.evaluation.metrics.CountRMSE`.
 MIN_VOTES = 5
 # Of the scatter of all galaxies; a sample with less has equal values.
-MIN_SCATTER = 1e-9
+_MIN_SCATTER = 1e-9
 
 
 class Judge:
@@ -191,7 +191,7 @@ def pooled_parts(kind, labels):
 def _r2(error, value):
     # Deviations from a constant near the mean lose no digits.
     value = value - value.mean()
-    least = MIN_SCATTER * value.var()
+    least = _MIN_SCATTER * value.var()
 
     def statistic(weights):
         total = weights.sum(1)

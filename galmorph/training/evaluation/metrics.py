@@ -26,7 +26,7 @@ __all__ = [
 # Fewer votes say too little of a fraction.
 MIN_VOTES = 5
 # Relative to the mean; what scatters less has equal values, and rounding.
-MIN_SCATTER = 1e-6
+_MIN_SCATTER = 1e-6
 
 
 class _Sums(Metric):
@@ -236,7 +236,7 @@ class AttributeErrors(_Sums):
         R² is NaN, too, where all labels are equal.
         """
         number, mean, scatter = self.moments
-        varies = scatter > number * (MIN_SCATTER * mean).square()
+        varies = scatter > number * (_MIN_SCATTER * mean).square()
         found = {
             'rmse': (self.squares / self.count).sqrt(),
             'bias': self.errors / self.count,
