@@ -263,8 +263,9 @@ def initialise(module, weights):
     ----------
     module : `~galmorph.training.module.MorphologyModule`
         Its networks are changed in place.
-    weights : str or path-like
-        Weights, or the path of a card.
+    weights : str, path-like or dict
+        Weights, or the path of a card: for the networks of all tasks, or by
+        the name of the task.
 
     Returns
     -------
@@ -286,11 +287,19 @@ def initialise(module, weights):
     >>> initialise(MorphologyModule(recipe), 'dieleman.gz2')
     (12, 2)
     """
-    card = load_card(weights)
-    state = load_weights(weights_path(card), card.sha256)
+    if not isinstance(weights, dict):
+        weights = dict.fromkeys(module.networks, weights)
+    cards = {source: load_card(source) for source in set(weights.values())}
+    states = {
+        source: load_weights(weights_path(card), card.sha256)
+        for source, card in cards.items()
+    }
     n_taken = n_new = 0
     last = ('output.', 'head.')
     for task, network in module.networks.items():
+        if task not in weights:
+            continue
+        card, state = cards[weights[task]], states[weights[task]]
         is_same = module.recipe.tasks[task].schema == card.schema
         own = network.state_dict()
         fitting = {
@@ -306,10 +315,14 @@ def initialise(module, weights):
         n_taken += len(fitting)
         n_new += len(own) - len(fitting)
     if not n_taken:
+        known = ', '.join(
+            f'{card.name!r}, of the network {card.network["name"]!r}'
+            for card in cards.values()
+        )
         msg = (
-            f"'initialise': none of the weights {card.name!r}, of the network "
-            f'{card.network["name"]!r}, fit {module.recipe.network.name!r}; take the '
-            'network and the options of their card'
+            f"'initialise': none of the weights {known}, fit "
+            f'{module.recipe.network.name!r}; take the network and the options of '
+            'their card'
         )
         raise RecipeError(msg)
     return n_taken, n_new

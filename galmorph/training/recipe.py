@@ -87,9 +87,10 @@ class TrainingRecipe(Record):
         Validations without a better score after which the training ends.
     keep : {'best', 'last'}
         Which weights are published.
-    initialise : str or None
-        Weights, or the path of a card, to begin from. Layers of another
-        shape, such as those of other questions, begin anew.
+    initialise : str, dict or None
+        Weights, or the path of a card, to begin from: for all tasks, or by
+        the name of the task. Layers of another shape, such as those of other
+        questions, begin anew.
     test : `~galmorph.training.parts.TestTime`
         Averaging of answers.
     ensemble : list
@@ -143,7 +144,7 @@ class TrainingRecipe(Record):
     mode: str = 'min'
     patience: int | None = None
     keep: str = 'best'
-    initialise: str | None = None
+    initialise: str | dict | None = None
     test: TestTime = dataclasses.field(default_factory=TestTime)
     ensemble: list = dataclasses.field(default_factory=list)
     variants: dict = dataclasses.field(default_factory=dict)
@@ -182,6 +183,10 @@ class TrainingRecipe(Record):
                     f'{self.tasks[other].schema!r}, not {task.schema!r}'
                 )
                 raise RecipeError(msg)
+        if isinstance(self.initialise, dict):
+            heads = [key for key, t in self.tasks.items() if t.head_of is None]
+            for name in self.initialise:
+                need_one_of(name, heads, f"a task in 'initialise' of {where}")
         for name, task in self.tasks.items():
             self._check_images_of(name, task.images_of)
         for name in self.variants:
@@ -345,7 +350,10 @@ class TrainingRecipe(Record):
         for name, task in tasks.items():
             if task.images_of not in tasks:
                 tasks[name] = dataclasses.replace(task, images_of=None)
-        return dataclasses.replace(self, tasks=tasks)
+        begin = self.initialise
+        if isinstance(begin, dict):
+            begin = {name: weights for name, weights in begin.items() if name in tasks}
+        return dataclasses.replace(self, tasks=tasks, initialise=begin or None)
 
     def to_yaml(self):
         """

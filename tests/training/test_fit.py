@@ -448,6 +448,25 @@ class TestInitialise:
         module = MorphologyModule(make_recipe(tasks={'zhu5': task}))
         assert initialise(module, card)[1] == 2
 
+    def test_each_task_from_its_own(self, tmp_path):
+        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse', 'weight': 2}
+        tasks = {'gz2': make_recipe().tasks['gz2'].to_dict(), 'other': task}
+        card = teacher(tmp_path)
+        recipe = make_recipe(tasks=tasks, initialise={'other': str(card)}, seed=7)
+        module = MorphologyModule(recipe)
+        before = module.networks['gz2'].output.weight.clone()
+        assert initialise(module, recipe.initialise)[1] == 0
+        stored = load_weights(tmp_path / 'teacher.safetensors')
+        assert torch.equal(
+            module.networks['other'].output.weight, stored['output.weight']
+        )
+        assert torch.equal(module.networks['gz2'].output.weight, before)
+        assert recipe.only(['gz2']).initialise is None
+
+    def test_task_that_is_not_there(self):
+        with pytest.raises(RecipeError, match=r"'initialise'.*\['gz2'\], not 'zhu5'"):
+            make_recipe(initialise={'zhu5': 'compact.zhu5'})
+
     def test_weights_of_another_network(self):
         with pytest.raises(
             RecipeError, match="of the network 'dieleman', fit 'compact'"
