@@ -17,9 +17,9 @@ _EVALUATE = """
 Compare the answers of weights with labels: errors, accuracy, F1, ROC,
 calibration, with 95 % intervals from bootstrap samples of the galaxies.
 
-TABLE is a catalogue with a column of image paths, and columns of labels as the
-schema of WEIGHTS names them; or a folder that holds a published data set. Several
-WEIGHTS, with commas, answer by their mean.
+TABLE is a catalogue with a column of image paths, or with positions on a --mosaic,
+and columns of labels as the schema of WEIGHTS names them; or a folder that holds a
+published data set. Several WEIGHTS, with commas, answer by their mean.
 """
 
 _EVALUATE_EXAMPLES = """
@@ -30,6 +30,7 @@ examples:
   galmorph evaluate dieleman.gz2 galaxy_challenge/ --split valid --transforms 8 \\
       --output metrics.yaml
   galmorph evaluate first.yaml,second.yaml galaxies.csv
+  galmorph evaluate mine.yaml sources.fits --mosaic 'tiles/*.fits' --size r50
 
 exit status:
   0  done        1  the work failed
@@ -86,6 +87,7 @@ def add_evaluate(command, parents):
         ('--layout', 'NAME', 'data set in the folder (default: that of the schema)'),
         ('--split', 'NAME', "rows to take of a column 'split' (default: test), or all"),
         ('--image', 'COLUMN', "column of image paths (default: 'image', 'path', ...)"),
+        ('--mosaic', 'FILES', "cut galaxies from a mosaic, 'tiles/*.fits', at ra, dec"),
         ('--size', 'SIZE', "radius that the weights scale by: a column, or '3 arcsec'"),
         ('--device', 'DEVICE', "'auto' (default), 'cpu', 'cuda' or 'mps'"),
         ('--figures', 'FOLDER', 'draw figures, as PDF and PNG'),
@@ -138,8 +140,9 @@ def _evaluate(arguments):
         raise RequestError(msg)
     if options.get('size') is not None:
         options['size'] = options['size'][rows]
+    images = _names_of(table, options)
     for card in classifier.cards:
-        _warn_of_training_galaxies(card.source, table, options.get('image'))
+        _warn_of_training_galaxies(card.source, images)
     evaluation = evaluate(
         classifier,
         table,
@@ -163,17 +166,25 @@ def _evaluate(arguments):
             print(f'wrote {path}')
 
 
-def _warn_of_training_galaxies(weights, table, column):
+def _names_of(table, options):
+    """Images as the record of a training names them."""
+    from galmorph.inference.catalog import coordinates_of
+    from galmorph.training.data._targets import name_targets
+
+    if 'mosaic' in options:
+        return name_targets(options['mosaic'], coordinates_of(table))
+    column = options.get('image', 'image')
+    return table[column] if column in table.colnames else []
+
+
+def _warn_of_training_galaxies(weights, images):
     from galmorph.training.data.seen import trained_on
 
-    column = column or 'image'
-    if weights is None or column not in table.colnames:
-        return
-    n_seen = int(trained_on(weights, table[column]).sum())
+    n_seen = 0 if weights is None else int(trained_on(weights, images).sum())
     if n_seen:
         print(
             f'galmorph: warning: {weights} were trained on {n_seen} of these '
-            f'{len(table)} galaxies; the scores flatter them',
+            f'{len(images)} galaxies; the scores flatter them',
             file=sys.stderr,
         )
 
@@ -183,6 +194,9 @@ def _read_folder(arguments, schema):
     from galmorph.training.data._own import read_candels
     from galmorph.training.data.layouts import list_layouts, read_layout
 
+    if arguments.mosaic:
+        msg = f'--mosaic needs a table, and {arguments.table!r} is a folder'
+        raise RequestError(msg)
     # One question of a tree is 'tree/question'.
     layout = arguments.layout or _LAYOUTS.get(schema.name.partition('/')[0])
     known = [*list_layouts(), 'candels']
@@ -214,7 +228,9 @@ def _read_table(arguments, schema):
     from galmorph.inference.catalog import image_column
     from galmorph.training.data.labels import read_labels
 
-    table, images = inputs.collect([arguments.table], image=arguments.image)
+    table, images = inputs.collect(
+        [arguments.table], image=arguments.image, mosaic=arguments.mosaic
+    )
     known = table
     if arguments.labels:
         known = _joined(table, inputs.read_catalogue(arguments.labels), arguments.id)
@@ -229,12 +245,14 @@ def _read_table(arguments, schema):
         labels = read_labels(known, schema, kind=kind, columns=columns, **limits)
     except (LabelError, ValueError) as error:
         raise RequestError(str(error)) from error
+    size = inputs.parse_size(arguments.size, table)
+    if arguments.mosaic:
+        return table, labels, {'mosaic': arguments.mosaic, 'size': size}
     column = image_column(table, arguments.image)
     # Paths, as they are found from here, or images of any shape.
     cells = np.empty(len(table), object)
     for row, image in enumerate(images):
         cells[row] = image
-    size = inputs.parse_size(arguments.size, table)
     return (
         QTable({**{n: table[n] for n in table.colnames}, column: cells}),
         labels,

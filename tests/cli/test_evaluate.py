@@ -217,6 +217,8 @@ class TestRequests:
             (['empty.csv'], 'none of the 2 galaxies'),
             (['plain.csv', '--split', 'test'], "'test' needs a column 'split'"),
             (['wrong.csv'], "'Class1.1': not in [0, 1] in rows 0, 1"),
+            (['.', '--mosaic', 'm.fits'], "needs a table, and '.' is a folder"),
+            (['labels.csv', '--mosaic', 'm.fits'], "no file 'm.fits' for --mosaic"),
         ],
     )  # fmt: skip
     def test_refused_before_the_work(

@@ -12,7 +12,12 @@ from galmorph.inference.catalog import coordinates_of, sizes_of
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
 from galmorph.training.data._columns import Problems
-from galmorph.training.data._targets import make_targets, with_unit
+from galmorph.training.data._targets import (
+    make_targets,
+    name_targets,
+    with_unit,
+    within,
+)
 from galmorph.training.data.labels import check_images, read_labels
 from galmorph.training.data.layouts import TrainingTable
 from galmorph.training.data.splits import split_by_id, split_by_position
@@ -63,8 +68,8 @@ def _images(table, source, path, folder):
     if source.mosaic is not None:
         coords = _coordinates(table, path)
         images = make_targets(source.mosaic, coords, folder)
-        places = [f'{target.ra:.6f}{target.dec:+.6f}' for target in images]
-        return [f'{source.mosaic}#{place}' for place in places], ids or places, images
+        names = name_targets(within(source.mosaic, folder), coords)
+        return names, ids or [name.rpartition('#')[2] for name in names], images
     column = source.image or _image_column(table, path)
     if column not in table.colnames:
         raise LabelError((), f'{path} has no column {column!r}, only {table.colnames}')

@@ -75,6 +75,15 @@ def make_targets(images, coords, folder):
     ]
 
 
+def name_targets(images, coords):
+    """Name galaxies by their mosaic and place on the sky."""
+    coords = coords.icrs
+    return [
+        f'{images}#{ra:.6f}{dec:+.6f}'
+        for ra, dec in zip(coords.ra.deg, coords.dec.deg, strict=True)
+    ]
+
+
 def with_unit(pixels, unit):
     """An array with the unit of its column, as text."""
     return read_image(pixels, unit=u.Unit(unit))

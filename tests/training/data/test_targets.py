@@ -6,10 +6,12 @@ import dataclasses
 import astropy.units as u
 import numpy as np
 import pytest
+import yaml
 from astropy.coordinates import SkyCoord
 from astropy.table import QTable, Table
 
 from galmorph import MorphologyClassifier, Recipe, load_card
+from galmorph.cli import main
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.images import TiledMosaic
 from galmorph.schemas import load_schema
@@ -63,7 +65,7 @@ def sky(tmp_path):
 
 
 class TestMosaic:
-    def test_weights_see_what_a_prediction_sees(self, sky, tmp_path):
+    def test_weights_see_what_a_prediction_sees(self, sky, tmp_path, capsys):
         task = make_task(mosaic='tiles/*.fits', size='radius', split='part')
         recipe = make_recipe(tasks=describe(task), pixels=GREY, steps=2)
         result = fit(recipe, data=tmp_path, output=tmp_path / 'run', accelerator='cpu')
@@ -77,6 +79,22 @@ class TestMosaic:
             sky[[4, 9]], mosaic=str(tmp_path / 'tiles' / '*.fits'), size='radius'
         )
         np.testing.assert_allclose(shown.probabilities, wanted.probabilities, atol=1e-5)
+        self.check_command(result.card, tmp_path, sky[[4, 9]], wanted, capsys)
+
+    def check_command(self, card, folder, valid, answers, capsys):
+        valid.write(folder / 'valid.ecsv')
+        options = ('--mosaic', folder / 'tiles/*.fits', '--size', 'radius')
+        options += ('--device', 'cpu', '--quiet', '--output', folder / 'm.yaml')
+        for table in ('valid.ecsv', 'galaxies.ecsv'):
+            command = ('evaluate', card, folder / table, *options)
+            assert main([str(word) for word in command]) == 0
+            error = capsys.readouterr().err
+            assert ('trained on 8 of these 10' in error) == (table != 'valid.ecsv')
+            metrics = yaml.safe_load((folder / 'm.yaml').read_text())
+            assert metrics['n_galaxy'] == (2 if table == 'valid.ecsv' else N)
+            if table == 'valid.ecsv':
+                share = np.mean(answers.probabilities.argmax(1) == valid['zhu5'])
+                assert metrics['accuracy']['value'] == pytest.approx(share)
 
     @pytest.mark.parametrize('preset', ['none', 'dieleman'])
     def test_cutouts_hold_all_that_an_augmentation_shows(self, sky, tmp_path, preset):
