@@ -198,7 +198,7 @@ class MorphologyModule(lightning.LightningModule):
         """Log the scores of the validation."""
         result = {}
         sums = torch.stack(list(self._valid_losses.values()))
-        # A task may have all its galaxies on another device.
+        # Each device has seen a part of the galaxies.
         sums = self.trainer.strategy.reduce(sums, reduce_op='sum')
         for name, (total, count) in zip(self._valid_losses, sums, strict=True):
             if not count:
@@ -307,8 +307,7 @@ class MorphologyModule(lightning.LightningModule):
                 ]
             for name, raw in zip(names, raws, strict=True):
                 if raw is None:
-                    answers = network(views[0])
-                    outputs[name] = {'raw': answers, 'answers': answers}
+                    outputs[name] = {'answers': network(views[0])}
                 else:
                     head = self.network_of(name).head
                     outputs[name] = _apply_head(head, raw, constrained=constrained)
@@ -367,8 +366,8 @@ class MorphologyModule(lightning.LightningModule):
     def _check_heads(self):
         """Refuse a loss that would train other answers than the head gives."""
         for name, loss in self.losses.items():
-            head = getattr(self.network_of(name), 'head', None)
-            problem = _mismatch(load_schema(self.recipe.tasks[name].schema), head, loss)
+            schema = load_schema(self.recipe.tasks[name].schema)
+            problem = _mismatch(schema, self.network_of(name), loss)
             if problem is not None:
                 msg = f'the task {name!r}: {problem}'
                 raise RecipeError(msg)
@@ -391,22 +390,33 @@ class MorphologyModule(lightning.LightningModule):
                 self._frozen.append(module)
 
 
-def _mismatch(schema, head, loss):
-    """Tell what of head, schema and loss does not go together, if anything."""
-    kind, of_tree = type(head).__name__, isinstance(head, TreeHead)
+def _mismatch(schema, network, loss):
+    """Tell what of network, schema and loss does not go together, if anything."""
+    head, has_raw = getattr(network, 'head', None), _has_raw(network)
+    kind = type(head).__name__
     if hasattr(schema, 'attributes'):
         # The share of the only answer is always 1.
-        if of_tree and not isinstance(head, SigmoidHead | ClippedHead):
+        if isinstance(head, TreeHead) and not isinstance(
+            head, SigmoidHead | ClippedHead
+        ):
             return (
                 f"{schema.name!r} has attributes, for which the 'head' must be "
                 f"'regression' or 'interval', not a {kind}"
             )
     elif isinstance(head, RegressionHead):
         return f"{schema.name!r} has questions, which a 'head' of values cannot answer"
-    needs_dirichlet = of_tree and isinstance(loss, DirichletLoss)
-    if needs_dirichlet and not hasattr(head, 'concentrations'):
-        return f"the 'loss' 'dirichlet' needs the 'head' 'dirichlet', not a {kind}"
-    takes_raw = of_tree and getattr(loss, 'source', None) == 'raw'
+    if isinstance(loss, DirichletLoss):
+        if has_raw and hasattr(head, 'concentrations'):
+            return None
+        found = f'not a {kind}' if has_raw else 'and the network has no raw outputs'
+        return f"the 'loss' 'dirichlet' needs the 'head' 'dirichlet', {found}"
+    takes_raw = getattr(loss, 'source', None) == 'raw'
+    if takes_raw and not has_raw:
+        return (
+            "the 'loss' takes a softmax of raw outputs, which the network "
+            f'{type(network).__name__} does not give; give it the option '
+            'source: answers'
+        )
     if takes_raw and not isinstance(head, SoftmaxTreeHead):
         return (
             "the 'loss' takes a softmax of the raw outputs, which the 'head', a "

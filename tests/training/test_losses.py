@@ -45,7 +45,8 @@ def draw(n=6, seed=1):
     raw = torch.tensor(np.random.default_rng(seed).normal(size=(n, 37)))
     conditional = torch.cat([raw[:, a:b].softmax(1) for a, b, _ in TREE.structure], 1)
     path = torch.tensor(TREE.to_path(conditional.numpy()))
-    return {'raw': raw, 'answers': path}, torch.tensor(draw_paths(n, seed=seed + 1))
+    output = {'raw': raw, 'answers': path, 'concentrations': 1 + 100 * raw.sigmoid()}
+    return output, torch.tensor(draw_paths(n, seed=seed + 1))
 
 
 def draw_counts(n=6, seed=2):
@@ -343,7 +344,7 @@ class TestCounts:
     def test_dirichlet(self):
         output, _ = draw()
         counts = draw_counts().numpy()
-        alpha = 1 + 100 * output['raw'].sigmoid().numpy()
+        alpha = output['concentrations'].numpy()
         expected = 0
         for q in TREE.questions:
             k = counts[:, q.slice].astype(int)
@@ -376,7 +377,8 @@ class TestCounts:
         counts = torch.zeros(1, 37)
         counts[0, :3] = torch.tensor([5.0, 3.0, 0.0])
         loss = kind(TREE) if kind is DirichletLoss else kind(TREE, source='raw')
-        loss({'raw': raw}, {'counts': counts}).backward()
+        output = {'raw': raw, 'concentrations': 1 + 100 * raw.sigmoid()}
+        loss(output, {'counts': counts}).backward()
         assert raw.grad[0, :3].any()
         assert raw.grad[0, 3:].abs().max() < 1e-6
 
@@ -393,7 +395,7 @@ class TestCounts:
     def test_votes_against_certain_answers_stay_finite(self, kind):
         answers = torch.zeros(1, 37)
         answers[0, 0] = 1
-        output = {'raw': 50 * answers - 20, 'answers': answers.requires_grad_()}
+        output = {'answers': answers, 'concentrations': 1 + 100 * answers}
         loss = kind(TREE)(output, {'counts': torch.full((1, 37), 9.0)})
         assert torch.isfinite(loss)
 

@@ -231,27 +231,79 @@ class TestBuilding:
         assert len(pixels_of(recipe, 'ceers').bands) == 1
         torch.testing.assert_close(own(batch['views']), shared)
 
-    def test_network_of_the_user(self, monkeypatch):
+
+class Flat(torch.nn.Module):
+    """A network of a user, that gives probabilities and nothing else."""
+
+    def __init__(self, structure, width=3):
+        super().__init__()
+        self.layer = torch.nn.Linear(width, structure[-1][1])
+
+    def forward(self, views):
+        return self.layer(views.mean((1, 3, 4))).sigmoid()
+
+
+class Headed(Flat):
+    """One with raw outputs and a head of the user's own."""
+
+    def __init__(self, structure):
+        super().__init__(structure)
+        self.head = torch.nn.Sigmoid()
+
+    def raw(self, views):
+        return self.layer(views.mean((1, 3, 4)))
+
+
+class Oracle(Flat):
+    """Reads the class from the views, and is certain."""
+
+    def forward(self, views):
+        classes = views[:, 0, 0, 0, 0].long()
+        certain = torch.nn.functional.one_hot(classes, self.layer.out_features)
+        return certain + 0 * super().forward(views)
+
+
+class TestNetworkOfTheUser:
+    @pytest.fixture(autouse=True)
+    def networks(self, monkeypatch):
         monkeypatch.setattr(registry, '_registered', {})
+        for kind in (Flat, Headed, Oracle):
+            register_network(kind.__name__.lower(), kind)
 
-        class Flat(torch.nn.Module):
-            def __init__(self, structure, width=3):
-                super().__init__()
-                self.layer = torch.nn.Linear(width, structure[-1][1])
-
-            def forward(self, views):
-                return self.layer(views.mean((1, 3, 4))).sigmoid()
-
-        register_network('flat', Flat)
+    def test_is_trained_by_its_name(self):
         module = make_module(make_recipe(network='flat'))
         assert module.training_step({'gz2': make_batch()}).isfinite()
 
+    def test_has_no_trunk_to_share(self):
+        recipe = make_recipe(network='flat', tasks=TWO)
+        recipe = recipe.override({'tasks.gz2.head': None, 'tasks.zhu5.head': None})
         with pytest.raises(RecipeError, match="'flat' has no trunk to share"):
-            make_module(
-                make_recipe(network='flat', tasks=TWO).override(
-                    {'tasks.gz2.head': None, 'tasks.zhu5.head': None}
-                )
-            )
+            make_module(recipe)
+
+    @pytest.mark.parametrize('loss', ['cross_entropy', 'question', 'distillation'])
+    def test_perfect_probabilities_cost_nothing(self, loss):
+        task = {'schema': 'zhu5', 'data': 'gz2', 'loss': loss}
+        recipe = make_recipe(network='oracle', tasks={'zhu5': task})
+        recipe = recipe.override(['tasks.zhu5.loss.options.source=answers'])
+        batch = make_classes()
+        batch['views'][:, 0, 0, 0, 0] = batch['target'].argmax(1).float()
+        loss = make_module(recipe).training_step({'zhu5': batch})
+        assert loss.item() == pytest.approx(0, abs=1e-6)
+
+    @pytest.mark.parametrize(
+        ('network', 'loss', 'message'),
+        [
+            ('flat', 'cross_entropy', 'Flat does not give; .* source: answers'),
+            ('flat', 'question', 'Flat does not give; .* source: answers'),
+            ('flat', 'dirichlet', "needs the 'head' 'dirichlet', and the network"),
+            ('headed', 'cross_entropy', 'a Sigmoid, does not; .* source: answers'),
+            ('headed', 'dirichlet', "needs the 'head' 'dirichlet', not a Sigmoid"),
+        ],
+    )
+    def test_is_not_trained_on_a_softmax_of_probabilities(self, network, loss, message):
+        task = {'schema': 'zhu5', 'data': 'gz2', 'loss': loss}
+        with pytest.raises(RecipeError, match=message):
+            make_module(make_recipe(network=network, tasks={'zhu5': task}))
 
 
 def test_colours_of_a_task_that_has_none():

@@ -60,8 +60,9 @@ class Loss(nn.Module):
         Parameters
         ----------
         output : dict of str to `torch.Tensor`
-            ``raw``, shape (n, n_raw), what leaves the last layer, and
-            ``answers``, shape (n, n_answers), what leaves the head.
+            ``answers``, shape (n, n_answers), what leaves the head, and
+            ``raw``, shape (n, n_raw), what leaves the last layer before it,
+            where the network tells.
         batch : dict of str to `torch.Tensor`
             The labels, NaN where unknown: ``target`` and what else the loss
             says that it takes; ``weight``, shape (n,), weights the galaxies.

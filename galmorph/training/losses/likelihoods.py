@@ -121,15 +121,13 @@ class DirichletLoss(_CountLoss):
     The fractions of a question follow a Dirichlet distribution, so its counts
     follow a Dirichlet-multinomial one (as in Walmsley et al. 2022, MNRAS 509,
     3966). It takes ``counts``, or ``target``, as `BinomialLoss` does, and of
-    the output ``concentrations`` or, without them, ``raw``: then they are
-    1 + ``scale`` · sigmoid(raw). Sums over the questions.
+    the output ``concentrations``, shape (n, n_answers), those of
+    `~galmorph.networks.heads.DirichletTreeHead`. Sums over the questions.
 
     Parameters
     ----------
     schema : `~galmorph.schemas.DecisionTree`
         The questions.
-    scale : float, optional
-        The span of the concentrations, which begin at 1.
 
     Examples
     --------
@@ -145,17 +143,10 @@ class DirichletLoss(_CountLoss):
     2.169054
     """
 
-    def __init__(self, schema, *, scale=100.0):
-        super().__init__(schema)
-        self.scale = scale
-
     def terms(self, output, batch):
         """Sum over the questions, and whether any is known."""
         k, total, known = self.counts(batch)
-        if output.get('concentrations') is not None:
-            alpha = self.answers(output, 'concentrations')
-        else:
-            alpha = 1 + self.scale * self.answers(output, 'raw').sigmoid()
+        alpha = self.answers(output, 'concentrations')
         sums = self.sum_questions(alpha)
         log_likelihood = (
             torch.lgamma(sums) + torch.lgamma(total + 1) - torch.lgamma(total + sums)
