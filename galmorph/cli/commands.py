@@ -73,6 +73,10 @@ def main(argv=None):
     """
     arguments = _parser().parse_args(argv)
     try:
+        if arguments.preload:
+            from galmorph.cli.preloading import Preloaded
+
+            arguments.preload = Preloaded(arguments.preload)
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         print('galmorph: interrupted', file=sys.stderr)
@@ -95,6 +99,13 @@ def _parser():
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         '--traceback', action='store_true', help='show where an error came from'
+    )
+    common.add_argument(
+        '--preload',
+        metavar='MODULE',
+        action='append',
+        help="import a module or 'FILE.py' that registers networks, stretches or "
+        'sources of your own; repeatable',
     )
     running = argparse.ArgumentParser(add_help=False)
     running.add_argument(
@@ -369,6 +380,8 @@ def _parse(arguments):
     with outputs.as_request():
         zooms = inputs.parse_zooms(arguments.zooms, arguments.transforms)
     classifier = _classifier(arguments, n_transforms=arguments.transforms, zooms=zooms)
+    # Processes of the classifier need the same networks.
+    classifier.preloaded = arguments.preload
     source = None
     if arguments.survey is not None:
         source = create_source(arguments, recipe=classifier.recipe)
