@@ -3,6 +3,7 @@
 
 import copy
 import dataclasses
+import os
 from pathlib import Path
 
 import yaml
@@ -403,8 +404,9 @@ def load_recipe(recipe):
     Parameters
     ----------
     recipe : str, path-like or `TrainingRecipe`
-        One of `list_recipes`, with ``/variant`` behind it if it has any, or
-        the path of a YAML file. A recipe comes back as it is.
+        One of `list_recipes`, with ``/variant`` behind it if it has any; or a
+        file, as a path-like object or by a name that ends in ``.yaml`` or
+        ``.yml``. A recipe comes back as it is.
 
     Returns
     -------
@@ -428,17 +430,18 @@ def load_recipe(recipe):
     """
     if isinstance(recipe, TrainingRecipe):
         return recipe
-    name, _, variant = str(recipe).partition('/')
     path = Path(recipe)
-    if name in list_recipes():
+    name, _, variant = str(recipe).partition('/')
+    # A folder may have the name of a recipe.
+    is_file = isinstance(recipe, os.PathLike) or path.suffix in ('.yaml', '.yml')
+    if is_file:
+        name, variant = str(path), ''
+    elif name in list_recipes():
         path = _FOLDER / f'{name}.yaml'
     else:
-        variant = ''
-        if path.suffix not in ('.yaml', '.yml'):
-            known = list_recipes()
-            msg = f'unknown recipe {str(recipe)!r}{did_you_mean(recipe, known)}'
-            raise RecipeError(msg)
-    label = f'the recipe {str(path if path.parent != _FOLDER else name)!r}'
+        msg = f'unknown recipe {str(recipe)!r}{did_you_mean(recipe, list_recipes())}'
+        raise RecipeError(msg)
+    label = f'the recipe {name!r}'
     try:
         text = path.read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:

@@ -108,7 +108,7 @@ def kaggle(tmp_path_factory):
     folder = tmp_path_factory.mktemp('data')
     write_collections(folder / 'collections')
     place = folder / 'challenge'
-    write_clear_kaggle(place, 30)
+    write_clear_kaggle(place, 40)
     for name in ('efigi', 'gz_ceers'):
         (folder / 'collections' / name).rename(place / name)
     write_candels(place / 'candels_goodss')

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tests of training recipes."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -71,6 +73,16 @@ class TestBundledRecipes:
             'dense.0': 0.4,
             'dense.1': 0.23,
         }
+
+    @pytest.mark.parametrize('name', ['zhu_2019', 'uppsala_2018', 'brainstation_2019',
+                                      'brainstation_2018_question'])  # fmt: skip
+    def test_what_chooses_the_weights_does_not_measure_them(self, name):
+        whole = load_recipe(name)
+        for recipe in (whole, *map(whole.variant, whole.variants)):
+            for task in recipe.tasks.values():
+                train, valid, test = task.data.fractions
+                assert valid == pytest.approx(0.1 * (train + valid))
+                assert test in (0.1, 0.2)
 
     def test_rate_of_zhu_falls_when_the_paper_says(self):
         recipe = load_recipe('zhu_2019')
@@ -201,6 +213,16 @@ class TestLoadRecipe:
         path = tmp_path / 'mine.yaml'
         path.write_text(make().to_yaml())
         assert load_recipe(path) == make()
+
+    def test_reads_a_file_in_a_folder_that_is_called_as_a_recipe(
+        self, tmp_path, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        path = Path('zhu_2019', 'mine.yaml')
+        path.parent.mkdir()
+        path.write_text(make().to_yaml())
+        assert load_recipe(path) == load_recipe('zhu_2019/mine.yaml') == make()
+        assert load_recipe('zhu_2019/q180').name == 'zhu_2019_q180'
 
     def test_unknown_variant(self):
         with pytest.raises(RecipeError, match="no variant 'q22'; did you mean 'q220'"):
