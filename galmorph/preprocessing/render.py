@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from galmorph.flags import MorphologyFlag
 from galmorph.preprocessing.stretch import get_stretch
 
 __all__ = ['ImageBatch', 'oversampling', 'render', 'resample', 'stack_images']
@@ -25,6 +26,9 @@ class ImageBatch:
         and type.
     shape : tuple of int
         (n, n_transform, n_view).
+    is_scaled : tuple of bool
+        Of each image, whether its brightness was scaled to that of a typical
+        galaxy.
 
     Examples
     --------
@@ -41,9 +45,18 @@ class ImageBatch:
 
     groups: tuple
     shape: tuple[int, int, int]
+    is_scaled: tuple[bool, ...]
 
     def __len__(self):
         return self.shape[0]
+
+    @property
+    def is_picture(self):
+        """Whether the pixels of each image are display values, shape (n,)."""
+        is_picture = np.zeros(len(self), bool)
+        for rows, *_, group_is_picture in self.groups:
+            is_picture[rows] = group_is_picture
+        return is_picture
 
     def to(self, device, **kwargs):
         """
@@ -121,10 +134,12 @@ def stack_images(images, recipe):
         affines = np.stack([images[row].affines for row in rows])
         affines = torch.from_numpy(affines.reshape(len(rows), -1, 3, 3))
         parts.append((rows, pixels, affines, n_points, is_picture))
-    return ImageBatch(tuple(parts), (len(images), *images[0].affines.shape[:2]))
+    is_scaled = tuple(bool(i.flags & MorphologyFlag.FLUX_SCALED) for i in images)
+    shape = len(images), *images[0].affines.shape[:2]
+    return ImageBatch(tuple(parts), shape, is_scaled)
 
 
-def render(batch, recipe, *, adjust=None):
+def render(batch, recipe, *, degrade=None, adjust=None):
     """
     Render images into the input of a network: one resample, one stretch.
 
@@ -134,6 +149,11 @@ def render(batch, recipe, *, adjust=None):
         The images, on the device that does the work.
     recipe : `~galmorph.preprocessing.recipe.Recipe`
         What the network sees.
+    degrade : callable, optional
+        What changes the fluxes of images that are no pictures, after the
+        resample and before the stretch: from and to the shape (n_row,
+        n_transform × n_view, n_channel, size, size). Its second argument is
+        the rows of the batch that they are.
     adjust : callable, optional
         What changes the colours, in [0, 1], before the mean of the recipe is
         subtracted: from and to the shape (n, n_transform × n_view, n_channel,
@@ -174,7 +194,11 @@ def render(batch, recipe, *, adjust=None):
         if pixels.dtype == torch.uint8:
             # After the resample, which leaves far fewer pixels.
             rendered /= 255
-        views[rows] = rendered if is_picture else stretch(rendered)
+        if not is_picture:
+            if degrade is not None:
+                rendered = degrade(rendered, rows)
+            rendered = stretch(rendered)
+        views[rows] = rendered
     if adjust is not None:
         views = adjust(views)
     if any(recipe.mean) or set(recipe.std) != {1.0}:

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Colour, contrast and degradation of batches of pictures, on any device."""
+"""Colour, contrast and degradation of batches of images, on any device."""
 
 import math
 
@@ -141,7 +141,7 @@ def difference_psf(have, want):
     Parameters
     ----------
     have, want : float or array-like
-        FWHM of both, in one unit; ``want`` as it appears in the pictures: of
+        FWHM of both, in one unit; ``want`` as it appears in the images: of
         a galaxy moved away by a factor, ``have`` shrinks by that factor.
 
     Returns

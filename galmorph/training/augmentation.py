@@ -30,6 +30,10 @@ class Augmentation:
     degradation act on the resampled views. Each galaxy has one draw, the same
     for all its views.
 
+    Fluxes are degraded before the stretch, by `degrade`. Of a picture only the
+    display values are left, and `adjust` degrades these, which is an
+    approximation: the blur is of compressed light.
+
     Parameters
     ----------
     rotation : float
@@ -74,12 +78,17 @@ class Augmentation:
     degraded : float
         The part of the galaxies that are dimmed, blurred and noised.
     dimming : tuple of float
-        Range of a factor of their brightness.
+        Range of a factor of their brightness. Images that are scaled to one
+        brightness have their noise divided by it instead.
     psf : tuple of float
         Range of the FWHM, in pixels of the network's input, of the Gaussian
         that they are convolved with.
     noise : tuple of float
-        Range of the standard deviation of the noise that is added to them.
+        Range of the standard deviation of the noise that is added to each
+        pixel of the network's input: as a fraction of the surface brightness
+        of a typical galaxy, which a recipe has for each band; where the
+        stretch takes each image by itself, of the range from its black to its
+        white; and in display values for pictures.
 
     Raises
     ------
@@ -134,7 +143,7 @@ class Augmentation:
             else:
                 value = _as_number(field.name, value, type(field.default))
             object.__setattr__(self, field.name, value)
-        for name in ('zoom', 'crop'):
+        for name in ('zoom', 'crop', 'dimming'):
             if getattr(self, name)[0] <= 0:
                 msg = f'{name} must be positive, not {getattr(self, name)}'
                 raise ValueError(msg)
@@ -297,9 +306,71 @@ class Augmentation:
         names += ('saturation', 'hue', 'degraded')
         return any(getattr(self, name) != getattr(plain, name) for name in names)
 
-    def adjust(self, views, generator):
+    def degrade(self, fluxes, generator, *, unit=1.0, is_scaled=None, limits=None):
         """
-        Change colours and brightness of views, and degrade them.
+        Degrade a part of the galaxies, in linear light.
+
+        Parameters
+        ----------
+        fluxes : `torch.Tensor`, shape (n, n_view, n_channel, ny, nx)
+            What a stretch takes.
+        generator : `torch.Generator`
+            Where random numbers come from, on any device.
+        unit : sequence of float, shape (n_channel,), or float, optional
+            The flux of which ``noise`` is a fraction.
+        is_scaled : `torch.Tensor` of bool, shape (n,), optional
+            Which galaxies are shown at one brightness, whatever theirs is, so
+            that dimming raises their noise instead; none by default.
+        limits : (float, float), optional
+            Percentiles between which the stretch shows each image by itself.
+            Those of the degraded views are brought to where they were.
+
+        Returns
+        -------
+        fluxes : `torch.Tensor`, shape (n, n_view, n_channel, ny, nx)
+            New ones; bit by bit the same of galaxies that are not degraded.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from galmorph.training.augmentation import Augmentation
+        >>> augmentation = Augmentation(degraded=1, dimming=(0.25, 0.25))
+        >>> fluxes = torch.ones(1, 1, 1, 1, 2)
+        >>> augmentation.degrade(fluxes, torch.Generator()).flatten()
+        tensor([0.2500, 0.2500])
+        """
+        if not self.degraded:
+            return fluxes
+        numbers = torch.rand(4, len(fluxes), generator=generator,
+                             device=generator.device)  # fmt: skip
+        uniform = numbers.to(fluxes)
+        chosen = uniform[0] < self.degraded
+        if not chosen.any():
+            return fluxes
+        uniform, plain = uniform[:, chosen], fluxes[chosen]
+        dimming = _between(uniform[1], self.dimming)
+        noise = _between(uniform[3], self.noise)
+        if is_scaled is not None:
+            is_scaled = is_scaled.to(fluxes.device)[chosen]
+            noise = torch.where(is_scaled, noise / dimming, noise)
+            dimming = torch.where(is_scaled, 1, dimming)
+        unit = torch.as_tensor(unit).to(fluxes).reshape(-1, 1, 1)
+        degraded = unit * degrade(
+            plain / unit,
+            dimming=dimming,
+            psf=_between(uniform[2], self.psf),
+            noise=noise,
+            generator=generator,
+        )
+        if limits is not None:
+            degraded = _keep_limits(degraded, plain, limits)
+        fluxes = fluxes.clone()
+        fluxes[chosen] = degraded
+        return fluxes
+
+    def adjust(self, views, generator, *, is_picture=None):
+        """
+        Change colours and brightness of views, and degrade pictures.
 
         Parameters
         ----------
@@ -307,6 +378,9 @@ class Augmentation:
             Display values in [0, 1]. A single channel has no colour.
         generator : `torch.Generator`
             Where random numbers come from, on any device.
+        is_picture : `~numpy.ndarray` of bool, shape (n,), optional
+            Which views were display values from the beginning; all by
+            default. The others are left to `degrade`.
 
         Returns
         -------
@@ -338,12 +412,14 @@ class Augmentation:
             views = adjust_contrast(views, _between(uniform[2], self.contrast))
         if self.brightness:
             views = views + (self.brightness * (2 * uniform[3] - 1)).reshape(shape)
-        if self.degraded:
-            views = self._degrade(views, uniform[4:8], generator)
+        if self.degraded and (is_picture is None or any(is_picture)):
+            views = self._degrade_pictures(views, uniform[4:8], generator, is_picture)
         return views.clamp(0, 1) if self.clip else views
 
-    def _degrade(self, views, uniform, generator):
+    def _degrade_pictures(self, views, uniform, generator, is_picture):
         chosen = uniform[0] < self.degraded
+        if is_picture is not None:
+            chosen &= torch.as_tensor(is_picture).to(chosen.device)
         return degrade(
             views,
             dimming=torch.where(chosen, _between(uniform[1], self.dimming), 1),
@@ -413,6 +489,25 @@ def _between(uniform, ends, function=None):
     low, high = ends
     values = low + (high - low) * uniform
     return values if function is None else function(values)
+
+
+def _keep_limits(degraded, plain, limits):
+    """
+    Bring percentiles of degraded views to where they are in the plain ones.
+
+    The frame that sets the limits may be larger than the views, and its pixels
+    finer: what of it lies beyond them is taken to change as they do.
+    """
+    ends = torch.tensor(limits, dtype=plain.dtype, device=plain.device) / 100
+
+    def percentiles(views):
+        values = views.transpose(1, 2).flatten(2)
+        return torch.quantile(values, ends, dim=-1)[:, :, None, :, None, None]
+
+    (low, high), (low_now, high_now) = percentiles(plain), percentiles(degraded)
+    extent = high_now - low_now
+    scale = torch.where(extent > 0, (high - low) / extent, 1)
+    return low + (degraded - low_now) * scale
 
 
 def _as_tuple(field, value):

@@ -237,6 +237,78 @@ class TestRepetition:
         assert abs(is_changed.float().mean() - 0.25) < 0.03
 
 
+class TestDegrade:
+    def test_part_of_the_fluxes(self):
+        fluxes = 10 * torch.rand(2000, 1, 3, 3, 3)
+        augmentation = Augmentation(degraded=0.25, dimming=(0.5, 0.9))
+        found = augmentation.degrade(fluxes, torch.Generator().manual_seed(1))
+        is_changed = (found != fluxes).flatten(1).any(1)
+        assert abs(is_changed.float().mean() - 0.25) < 0.03
+        factors = (found.sum((2, 3, 4)) / fluxes.sum((2, 3, 4)))[is_changed]
+        assert 0.499 < factors.min() < 0.51
+        assert 0.89 < factors.max() < 0.901
+
+    def test_noise_is_a_fraction_of_the_unit(self):
+        fluxes = torch.zeros(2, 1, 3, 100, 100)
+        found = Augmentation(degraded=1, noise=(0.1, 0.1)).degrade(
+            fluxes, torch.Generator().manual_seed(1), unit=(0.5, 1, 20)
+        )
+        scatter = found.transpose(0, 2).flatten(1).std(1)
+        np.testing.assert_allclose(scatter, [0.05, 0.1, 2], rtol=0.03)
+
+    def test_views_of_a_galaxy_share_the_draw(self):
+        fluxes = torch.rand(5, 1, 3, 8, 8).expand(-1, 2, -1, -1, -1)
+        augmentation = Augmentation(degraded=0.5, psf=(0, 4), dimming=(0.1, 1))
+        found = augmentation.degrade(fluxes, torch.Generator().manual_seed(2))
+        torch.testing.assert_close(found[:, 0], found[:, 1])
+
+    def test_galaxies_of_one_brightness_get_more_noise_instead(self):
+        fluxes = torch.rand(2, 1, 1, 8, 8)
+        dimmed = Augmentation(degraded=1, noise=(0.1, 0.1), dimming=(0.25, 0.25))
+        found = dimmed.degrade(
+            fluxes, torch.Generator().manual_seed(1),
+            is_scaled=torch.tensor([True, False]),
+        )  # fmt: skip
+        wanted = Augmentation(degraded=1, noise=(0.4, 0.4)).degrade(
+            fluxes, torch.Generator().manual_seed(1)
+        )
+        torch.testing.assert_close(found[0], wanted[0])
+        noise = (wanted - fluxes)[1] / 4
+        torch.testing.assert_close(found[1], fluxes[1] / 4 + noise)
+
+    @pytest.mark.parametrize('limits', [(0, 100), (5, 90)])
+    def test_percentiles_stay_where_the_stretch_has_its_limits(self, limits):
+        # The brightest pixel of the frame lies beyond the views.
+        fluxes = 0.6 * torch.rand(4, 2, 2, 16, 16)
+        augmentation = Augmentation(degraded=1, psf=(2, 3), noise=(0, 0.1))
+        found = augmentation.degrade(
+            fluxes, torch.Generator().manual_seed(1), limits=limits
+        )
+        assert not torch.allclose(found, fluxes, atol=0.05)
+        before, after = (
+            np.percentile(v.numpy(), limits, axis=(1, 3, 4)) for v in (fluxes, found)
+        )
+        np.testing.assert_allclose(after, before, atol=1e-5)
+
+    def test_flat_views_have_no_limits(self):
+        fluxes = torch.full((1, 1, 1, 4, 4), 0.3)
+        found = Augmentation(degraded=1, psf=(2, 2)).degrade(
+            fluxes, torch.Generator(), limits=(0, 100)
+        )
+        torch.testing.assert_close(found, fluxes)
+
+    def test_adjust_leaves_what_is_no_picture(self):
+        views = make_views()
+        augmentation = Augmentation(degraded=1, dimming=(0.5, 0.5), psf=(2, 2))
+        is_picture = np.array([True, False, False, True])
+        found, every = (
+            augmentation.adjust(views, torch.Generator(), is_picture=which)
+            for which in (is_picture, None)
+        )
+        assert torch.equal(found[~is_picture], views[~is_picture])
+        torch.testing.assert_close(found[is_picture], every[is_picture])
+
+
 class TestRecord:
     @pytest.mark.parametrize('name', list_augmentations())
     def test_survives_json(self, name):
@@ -255,6 +327,7 @@ class TestRecord:
             ({'preset': 'zoobot'}, "no augmentation 'zoobot'"),
             ({'zoom': (1.3, 0.7)}, 'zoom must be a range'),
             ({'zoom': (0, 1)}, 'zoom must be positive'),
+            ({'dimming': (0, 1)}, 'dimming must be positive'),
             ({'zoom': 1.3}, 'zoom must be 2 numbers'),
             ({'contrast': ['a', 'b']}, 'contrast must be 2 numbers'),
             ({'hue': 0.7}, 'hue must be at most 0.5'),

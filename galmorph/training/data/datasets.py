@@ -8,6 +8,7 @@ import torch
 
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.preprocessing.render import render, stack_images
+from galmorph.preprocessing.stretch import get_stretch
 from galmorph.training.data.cache import PixelCache, load_image, reduce_image
 
 __all__ = ['BatchRenderer', 'GalaxyDataset', 'GalaxySource']
@@ -222,7 +223,8 @@ class BatchRenderer:
     recipe : `~galmorph.preprocessing.recipe.Recipe`
         What the network sees.
     augmentation : `~galmorph.training.augmentation.Augmentation`, optional
-        What is done to colours and brightness.
+        What is done to colours and brightness, and to the fluxes of images
+        that are no pictures.
 
     Examples
     --------
@@ -254,20 +256,30 @@ class BatchRenderer:
         images : `~galmorph.preprocessing.render.ImageBatch`
             The images.
         generator : `torch.Generator`, optional
-            Where the changes of colour come from; without it there are none.
+            Where changes of pixels come from; without it there are none.
 
         Returns
         -------
         views : `torch.Tensor`, shape (n, n_view, n_channel, size, size)
             What the network sees.
         """
-        adjust = None
-        if generator is not None and self.augmentation is not None:
+        if generator is None or self.augmentation is None:
+            return render(images, self.recipe)[:, 0]
+        augmentation = self.augmentation
+        limits = get_stretch(self.recipe.stretch).limits
+        # Between limits fluxes go from 0 to 1.
+        unit = 1.0 if limits is not None else self.recipe.surface_brightness
+        is_scaled = torch.tensor(images.is_scaled)
 
-            def adjust(views):
-                return self.augmentation.adjust(views, generator)
+        def degrade(fluxes, rows):
+            return augmentation.degrade(
+                fluxes, generator, unit=unit, is_scaled=is_scaled[rows], limits=limits
+            )
 
-        return render(images, self.recipe, adjust=adjust)[:, 0]
+        def adjust(views):
+            return augmentation.adjust(views, generator, is_picture=images.is_picture)
+
+        return render(images, self.recipe, degrade=degrade, adjust=adjust)[:, 0]
 
 
 def augmented(image, recipe, affine):

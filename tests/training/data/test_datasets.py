@@ -6,8 +6,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from astropy import units as u
+from scipy.ndimage import gaussian_filter
 
-from galmorph.images import read_image
+from galmorph.images import GalaxyImage, read_image
 from galmorph.inference.engine import Engine
 from galmorph.preprocessing import geometry
 from galmorph.preprocessing.prepare import prepare
@@ -17,6 +19,7 @@ from galmorph.training.augmentation import Augmentation
 from galmorph.training.data.cache import build_cache
 from galmorph.training.data.datasets import BatchRenderer, GalaxyDataset, augmented
 from galmorph.training.data.labels import Labels
+from tests.helpers.fits import make_wcs
 from tests.helpers.tiny import TinyNetwork, draw_stamps
 
 RECIPE = Recipe(output_size=24, step=424 / 24 / 1.5)
@@ -138,6 +141,149 @@ class TestRenderer:
         images = GalaxyDataset(STAMPS, make_labels(), RECIPE).batch([0, 1])['images']
         assert len(images.to('cpu')) == 2
         assert images.to('meta').groups[0][1].device.type == 'meta'
+
+
+# A pixel of the network is one of the image.
+FLUX_RECIPE = Recipe(output_size=25, frame_size=25, frame_scale=1 / 8, step=1,
+                     views=(0.0,), antialias=0, pixel_area=0.16)  # fmt: skip
+GREY_RECIPE = dataclasses.replace(
+    FLUX_RECIPE, bands=('F200W',), stretch='asinh-image', surface_brightness=(7.0,),
+    mean=(0.0,), std=(1.0,),
+)  # fmt: skip
+
+
+def make_fluxes(n_band=3):
+    """A galaxy, brighter in red, and a star, in nanomaggies; the sky is 0."""
+    y, x = np.mgrid[:61, :61] - 30
+    galaxy = np.exp(-0.5 * ((x / 2.5) ** 2 + (y / 1.5) ** 2))
+    star = np.exp(-0.5 * ((x - 4) ** 2 + (y + 3) ** 2))
+    bands = np.array([2.0, 1.2, 0.5])[:n_band, None, None]
+    return (bands * galaxy + 0.8 * star).astype(np.float32)
+
+
+def make_image(fluxes, recipe=FLUX_RECIPE, **options):
+    options = {'unit': 'nanomaggy', 'wcs': make_wcs((61, 61))} | options
+    return GalaxyImage(fluxes, bands=recipe.bands, size=8 * u.pix, **options)
+
+
+def show(images, recipe=FLUX_RECIPE, augmentation=None, seed=1):
+    dataset = GalaxyDataset(images, make_labels(len(images)), recipe)
+    generator = torch.Generator().manual_seed(seed)
+    batch = dataset.batch(range(len(images)))
+    return BatchRenderer(recipe, augmentation)(batch['images'], generator)
+
+
+def blurred(fluxes, fwhm):
+    # Ours is integrated over pixels, of the variance 1/12.
+    width = np.hypot(fwhm / 2.3548, 12**-0.5)
+    return gaussian_filter(fluxes, (0, width, width), mode='nearest', truncate=6)
+
+
+def seen(fluxes):
+    """What the network sees of the fluxes: row 0 is in the north."""
+    return fluxes[:, 18:43, 18:43][:, ::-1]
+
+
+class TestDegradation:
+    augmentation = Augmentation(degraded=1, dimming=(0.5, 0.5), psf=(3, 3))
+
+    def test_fluxes_are_degraded_before_the_stretch(self):
+        fluxes = make_fluxes()
+        degraded = 0.5 * blurred(fluxes, 3)
+        views = show([make_image(fluxes)], augmentation=self.augmentation)
+        # The formula of the pictures of SDSS.
+        scaled = np.reshape([4.9, 5.7, 7.8], (3, 1, 1)) * seen(degraded)
+        total = scaled.sum(0)
+        wanted = scaled * np.arcsinh(3 * total) / (3 * total)
+        wanted /= np.maximum(wanted.max(0), 1)
+        np.testing.assert_allclose(views[0, 0], wanted, atol=2e-3)
+        torch.testing.assert_close(
+            views, show([make_image(degraded)]), atol=2e-3, rtol=0
+        )
+        compressed = 0.5 * blurred(show([make_image(fluxes)])[0, 0].numpy(), 3)
+        assert np.abs(compressed - wanted).max() > 0.2
+
+    def test_limits_are_those_of_the_degraded_image(self):
+        fluxes = make_fluxes(1) + np.float32(50)
+        degraded = blurred(fluxes, 3)
+        views = show([make_image(fluxes, GREY_RECIPE)], GREY_RECIPE, self.augmentation)
+        scaled = seen(degraded) - seen(degraded).min()
+        scaled /= scaled.max()
+        wanted = np.arcsinh(10 * scaled) / np.arcsinh(10)
+        np.testing.assert_allclose(views[0, 0], wanted, atol=3e-3)
+        torch.testing.assert_close(
+            views, show([make_image(degraded, GREY_RECIPE)], GREY_RECIPE),
+            atol=3e-3, rtol=0,
+        )  # fmt: skip
+
+    def test_noise_is_in_units_of_a_typical_galaxy(self):
+        noise = Augmentation(degraded=1, noise=(0.01, 0.01))
+        fluxes = np.zeros((3, 61, 61))
+        fluxes[:, 15:46, 15:46] = 0.05
+        views = show([make_image(fluxes)] * 5, augmentation=noise)[:, 0].numpy()
+        # The formula of the pictures of SDSS, solved for the fluxes.
+        total = views.sum(1, keepdims=True)
+        scales = np.reshape([4.9, 5.7, 7.8], (3, 1, 1))
+        found = views / scales * np.sinh(3 * total) / (3 * total)
+        np.testing.assert_allclose(found.mean((0, 2, 3)), 0.05, rtol=0.01)
+        wanted = np.multiply(0.01, FLUX_RECIPE.surface_brightness)
+        np.testing.assert_allclose(found.std((0, 2, 3)), wanted, rtol=0.05)
+
+    def test_noise_between_limits_is_part_of_the_range(self):
+        noise = Augmentation(degraded=1, noise=(0.1, 0.1))
+        image = make_image(make_fluxes(1), GREY_RECIPE)
+        plain, views = (
+            np.sinh(show([image], GREY_RECIPE, each).numpy()[0, 0, 0] * np.arcsinh(10))
+            / 10
+            for each in (None, noise)
+        )
+        assert views.min() == 0
+        assert views.max() == pytest.approx(1)
+        is_sky = plain < 1e-3
+        assert is_sky.sum() > 200
+        # The range has grown by the noise itself, by about 3 times 0.1.
+        assert 0.06 < views[is_sky].std() < 0.1
+
+    def test_dimming_without_a_unit_is_noise(self):
+        image = make_image(make_fluxes(), unit=None, wcs=None)
+        images = [make_image(make_fluxes()), image, make_image(0.5 * make_fluxes())]
+        dimmed = Augmentation(degraded=1, dimming=(0.5, 0.5))
+        plain, views = show(images), show(images, augmentation=dimmed)
+        torch.testing.assert_close(views[:2], plain[[2, 1]])
+        dimmed, noisy = (
+            Augmentation(degraded=1, dimming=(dimming,) * 2, noise=(noise,) * 2)
+            for dimming, noise in ((0.5, 0.1), (1, 0.2))
+        )
+        torch.testing.assert_close(
+            show([image], augmentation=dimmed), show([image], augmentation=noisy)
+        )
+
+    def test_others_stay_bit_by_bit(self):
+        images = [make_image(make_fluxes())] * 20
+        augmentation = dataclasses.replace(self.augmentation, degraded=0.5)
+        plain = show(images)
+        is_plain = (show(images, augmentation=augmentation) == plain).flatten(1).all(1)
+        assert 4 < is_plain.sum() < 16
+
+    def test_pictures_beside_fluxes(self):
+        pixels = np.random.default_rng(1).random((3, 25, 25), np.float32)
+        picture = GalaxyImage(pixels, is_picture=True)
+        fluxes = make_fluxes()
+        views = show([picture, make_image(fluxes), picture],
+                     augmentation=self.augmentation)  # fmt: skip
+        wanted = 0.5 * blurred(pixels, 3)
+        for row in (0, 2):
+            np.testing.assert_allclose(views[row, 0], wanted, atol=2e-3)
+        torch.testing.assert_close(
+            views[1:2], show([make_image(0.5 * blurred(fluxes, 3))]), atol=2e-3, rtol=0
+        )
+
+    def test_pictures_are_degraded_last(self):
+        augmentation = Augmentation.preset('dieleman', degraded=0.5, psf=(0, 3),
+                                           noise=(0, 0.1))  # fmt: skip
+        plain = show(STAMPS, RECIPE)
+        wanted = augmentation.adjust(plain, torch.Generator().manual_seed(1))
+        assert torch.equal(show(STAMPS, RECIPE, augmentation), wanted)
 
 
 class TestMirror:
