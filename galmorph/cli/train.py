@@ -176,12 +176,19 @@ def _train(arguments):
         print(recipe.to_yaml(), end='')
         return
     if arguments.check:
+        from galmorph.schemas import load_schema
         from galmorph.training.data.reading import read_tasks
 
         with as_request():
             tasks = read_tasks(recipe, arguments.data)
         for name, task in tasks.items():
             print(f'{name}: {task.describe()}')
+            teacher = recipe.tasks[name].teacher
+            # Weights have not answered yet.
+            if teacher is None or teacher.weights is None:
+                schema = load_schema(recipe.tasks[name].schema)
+                for line in task.describe_labels(schema):
+                    print(f'  {line}')
         return
     _run(recipe, arguments, data=arguments.data)
 

@@ -52,8 +52,28 @@ class TestTrain:
              str(challenge / 'challenge')]
         )  # fmt: skip
         assert status == 0
-        expected = 'gz2: fractions of 20 galaxies: 18 train, 2 valid\n'
-        assert capsys.readouterr().out == expected
+        first, labels = capsys.readouterr().out.splitlines()
+        assert first == 'gz2: fractions of 20 galaxies: 18 train, 2 valid'
+        assert labels.startswith('  labels: smooth_or_features (20), edgeon (20), ')
+
+    def test_checks_the_columns(self, challenge, capsys):
+        file = challenge / 'challenge' / 'training_solutions_rev1.csv'
+        table = Table.read(file)
+        folder = challenge / 'challenge' / 'images_training_rev1'
+        own = Table({'image': [f'{folder}/{name}.jpg' for name in table['GalaxyID']]})
+        for name in ('Class6.1', 'Class6.2'):
+            own[name] = table[name]
+        own['redshift'] = 0.1
+        own.write(challenge / 'own.csv')
+        status = main(
+            ['train', str(challenge / 'small.yaml'), '--check',
+             '--set', 'tasks.gz2.data={table: own.csv}', '--data', str(challenge)]
+        )  # fmt: skip
+        assert status == 0
+        labels, none, ignored = capsys.readouterr().out.splitlines()[1:]
+        assert labels == '  labels: odd (20)'
+        assert none.startswith('  no labels: smooth_or_features, edgeon, bar, ')
+        assert ignored == '  columns not used: redshift'
 
     def test_checks_the_table_of_a_teacher(self, challenge, capsys):
         change = 'tasks.gz2.teacher={table: soft.fits}'

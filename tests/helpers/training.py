@@ -11,6 +11,7 @@ from tests.helpers.tiny import draw_stamps
 
 __all__ = [
     'make_path_fractions',
+    'make_votes',
     'write_ceers',
     'write_efigi',
     'write_gz2',
@@ -27,6 +28,19 @@ def make_path_fractions(n, seed=0):
         part = conditional[:, question.slice]
         part /= part.sum(1, keepdims=True)
     return tree.to_path(conditional)
+
+
+def make_votes(schema, n, seed=1, most=30):
+    """Draw numbers of votes: all who gave an answer answer what it leads to."""
+    rng = np.random.default_rng(seed)
+    votes = np.zeros((n, schema.n_answers), int)
+    for question in schema.questions:
+        asked = rng.integers(1, most, n)
+        if question.parent is not None:
+            asked = votes[:, question.parent]
+        share = rng.dirichlet(np.ones(question.stop - question.start), n)
+        votes[:, question.slice] = rng.multinomial(asked, share)
+    return votes
 
 
 def write_images(folder, names, size):
@@ -101,7 +115,7 @@ def write_ceers(folder, n=4):
     folder.mkdir(parents=True)
     for name, stamp in zip(names, draw_stamps(n, 40), strict=True):
         Image.fromarray(stamp[..., 0]).save(folder / name, lossless=True)
-    votes = np.random.default_rng(1).integers(0, 30, (n, 39))
+    votes = make_votes(load_schema('gz_ceers'), n)
     columns = [f't{i}_question__answer_{i}' for i in range(39)]
     rows = [
         [f'images/{name}', 'train', *counts]

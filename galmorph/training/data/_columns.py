@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The columns of a label table, and all that can be wrong with them."""
 
+import difflib
 import re
 
 import numpy as np
@@ -11,6 +12,9 @@ __all__ = []
 
 # Names of Galaxy Zoo 2 columns in Kaggle's tables.
 _KAGGLE = re.compile(r'Class\d+\.\d+')
+
+# How much alike names are before one is taken for the other, misspelt.
+_ALIKE = 0.85
 
 # Rows and problems that a message names before it counts the others.
 _MAX_ROWS, _MAX_PROBLEMS = 10, 12
@@ -102,6 +106,40 @@ def _check_default(table, schema, names, n_found, problems):
             if _KAGGLE.fullmatch(name) and name not in names:
                 text = f'column {name!r}: no answer of {schema.name!r}'
                 problems.texts.append(text)
+    _check_spelling(table, schema, names, problems)
+
+
+def _check_spelling(table, schema, names, problems):
+    """Note columns that seem to be meant for a question that has none."""
+    absent = {}
+    for start, stop, _ in schema.structure:
+        if not set(names[start:stop]) & set(table.colnames):
+            for index in range(start, stop):
+                for known in (schema.columns[index], schema.source_columns[index]):
+                    absent[_plain(known)] = known, names[index]
+    has_kaggle = any(map(_KAGGLE.fullmatch, names))
+    for name in table.colnames:
+        if name in names or (has_kaggle and _KAGGLE.fullmatch(name)):
+            continue
+        plain = _plain(name)
+        for found in difflib.get_close_matches(plain, absent, 1, _ALIKE):
+            known, wanted = absent[found]
+            # An error of edgeon_yes is not misspelt, nor is a third ring a second.
+            is_more = name.lower().startswith(f'{known.lower()}_')
+            if is_more or _numerals(name) != _numerals(known):
+                continue
+            problems.texts.append(
+                f'column {name!r}: no answer of {schema.name!r}; if it is {wanted!r}, '
+                'rename it or give columns=, else remove it'
+            )
+
+
+def _plain(name):
+    return re.sub(r'[\W_]', '', name.lower())
+
+
+def _numerals(name):
+    return re.findall(r'\d+', name)
 
 
 def stack_columns(table, names, problems):
@@ -152,19 +190,72 @@ def check_counts(values, names, problems):
         problems.add(name, 'not a whole number of votes', broken[:, index], column)
 
 
+def check_votes(values, schema, problems):
+    """Note questions that more have answered than were led to them."""
+    most = _at_most(values, schema, np.inf)
+    is_impossible = (values < 0).any(1)
+    for index, question in enumerate(schema.questions):
+        total = np.nansum(values[:, question.slice], 1)
+        # Votes may be fractions that were multiplied by a number and rounded.
+        rounding = (question.stop - question.start + 1) / 2
+        bad = (total > most[:, index] + rounding) & ~is_impossible
+        text = 'more votes than the answer that leads to them'
+        problems.add(_span(schema, question), text, bad, total)
+
+
 def check_sums(values, schema, tolerance, problems, *, is_path):
     """Note path fractions that miss their parent, conditional ones 1 and 0."""
-    for question in schema.questions:
-        total = values[:, question.slice].sum(1)
-        wanted = np.ones(len(values), np.float32)
-        if is_path and question.parent is not None:
-            wanted = values[:, question.parent]
-        bad = np.abs(total - wanted) > tolerance
+    most = _at_most(values, schema, 1)
+    # An impossible value has been reported already.
+    is_impossible = ((values < -1e-5) | (values > 1 + 1e-5)).any(1)
+    for index, question in enumerate(schema.questions):
+        has_parent = is_path and question.parent is not None
+        part = values[:, question.slice]
+        wanted = values[:, question.parent] if has_parent else np.ones(len(values))
+        bad = np.abs(part.sum(1) - wanted) > tolerance
         if not is_path:
-            bad &= np.abs(total) > tolerance
-        # An impossible value has been reported already.
-        bad &= ~((values < -1e-5) | (values > 1 + 1e-5)).any(1)
-        first = schema.source_columns[question.start]
-        last = schema.source_columns[question.stop - 1]
-        whole = '1' if not is_path or question.parent is None else 'their parent'
-        problems.add(f'{first} to {last}', f'do not sum to {whole}', bad, total)
+            bad &= np.abs(part.sum(1)) > tolerance
+        span, whole = _span(schema, question), 'their parent' if has_parent else '1'
+        text = f'do not sum to {whole}'
+        problems.add(span, text, bad & ~is_impossible, part.sum(1))
+        # Of those that are known in part the rest may make up for less.
+        is_partial = ~np.isfinite(part.sum(1) + wanted)
+        total = np.nansum(part, 1)
+        bad = total > tolerance + (most[:, index] if is_path else 1)
+        bad &= is_partial & ~is_impossible
+        problems.add(span, f'sum to more than {whole}', bad, total)
+
+
+def _at_most(values, schema, most):
+    """What the answers of each question sum to at most, shape (n, n_question)."""
+    limits = np.full((len(values), len(schema.questions)), most, np.float32)
+    for index, question in enumerate(schema.questions):
+        if question.parent is None:
+            continue
+        parent = values[:, question.parent]
+        above = next(
+            row for row, each in enumerate(schema.questions)
+            if each.start <= question.parent < each.stop
+        )  # fmt: skip
+        limits[:, index] = np.where(np.isfinite(parent), parent, limits[:, above])
+    return limits
+
+
+def _span(schema, question):
+    first = schema.source_columns[question.start]
+    return f'{first} to {schema.source_columns[question.stop - 1]}'
+
+
+def match_rows(names, wanted, column, problems):
+    """Find the row of each wanted name, -1 where there is none."""
+    names = [str(name).strip() for name in names]
+    wanted = [str(name).strip() for name in wanted]
+    rows, asked = {}, set(wanted)
+    repeated = np.zeros(len(names), bool)
+    for row, name in enumerate(names):
+        first = rows.setdefault(name, row)
+        if first != row and name in asked:
+            repeated[[first, row]] = True
+    text = 'one galaxy more than once; keep one row of it'
+    problems.add(column, text, repeated, names)
+    return np.array([rows.get(name, -1) for name in wanted], int)

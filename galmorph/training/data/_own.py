@@ -5,20 +5,24 @@ import functools
 
 import numpy as np
 from astropy import units as u
-from astropy.table import Table
+from astropy.table import Column, MaskedColumn, Table
 
 from galmorph.exceptions import LabelError, RecipeError
-from galmorph.inference.catalog import coordinates_of, sizes_of
+from galmorph.inference.catalog import (
+    coordinate_columns,
+    coordinates_of,
+    sizes_of,
+)
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
-from galmorph.training.data._columns import Problems
+from galmorph.training.data._columns import Problems, choose_columns, match_rows
 from galmorph.training.data._targets import (
     make_targets,
     name_targets,
     with_unit,
     within,
 )
-from galmorph.training.data.labels import check_images, read_labels
+from galmorph.training.data.labels import Labels, check_images, read_labels
 from galmorph.training.data.layouts import TrainingTable
 from galmorph.training.data.splits import split_by_id, split_by_position
 
@@ -29,26 +33,19 @@ _SPLITS = ('train', 'valid', 'test', 'unlabelled')
 _IMAGE_COLUMNS = ('image', 'path', 'file', 'filename')
 
 
-def read_own(source, schema_name, folder):
-    """Read tables of the user's own."""
+def read_own(source, schema_name, folder, *, is_taught=False):
+    """Read tables of the user's own, and name the columns that were not used."""
     if source.table is None:
         msg = "the layout 'table' needs 'table', the file of the galaxies"
         raise RecipeError(msg)
     path = folder / source.table
-    table = _read_file(path)
-    known = table if source.labels is None else _read_file(folder / source.labels)
-    if source.labels is not None:
-        known = _joined(table, known, source)
-    schema = load_schema(schema_name)
-    attributes = getattr(schema, 'attributes', None)
-    kind = source.kind or ('attributes' if attributes else 'fractions')
-    columns = source.columns or None
-    if kind == 'classes' and columns:
-        columns = next(iter(columns.values()))
-    limits = {}
-    if kind == 'attributes' and any(n.endswith('_inf') for n in known.colnames):
-        limits = {'low': '_inf', 'high': '_sup'}
-    labels = read_labels(known, schema, kind=kind, columns=columns, **limits)
+    table = known = _read_file(path)
+    # One table is in its own order, even where a galaxy has two images.
+    if source.labels is not None and folder / source.labels != path:
+        known = _read_file(folder / source.labels)
+        may_miss = is_taught or source.select == 'all'
+        known = _joined(table, known, source, may_miss=may_miss)
+    labels, used = _labels(known, source, load_schema(schema_name), is_taught)
     names, ids, images = _images(table, source, path, folder)
     rows = Table({'image': names, 'id': ids})
     # Long enough for every name.
@@ -56,7 +53,35 @@ def read_own(source, schema_name, folder):
     sizes = _sizes(table, source.size, path)
     if sizes is not None:
         rows['size'] = sizes
-    return rows, images, labels, sizes
+    used |= {source.id, source.split, source.size}
+    if source.mosaic is None:
+        used.add(source.image or _image_column(table, path))
+    if source.mosaic is not None or source.separation is not None:
+        used |= set(coordinate_columns(table))
+    columns = dict.fromkeys([*table.colnames, *known.colnames])
+    return rows, images, labels, sizes, tuple(c for c in columns if c not in used)
+
+
+def _labels(known, source, schema, is_taught):
+    """The labels of a table, and the columns that they were read from."""
+    attributes = getattr(schema, 'attributes', None)
+    kind = source.kind or ('attributes' if attributes else 'fractions')
+    columns = source.columns or None
+    answers = {schema.name, *schema.columns, *schema.source_columns}
+    if is_taught and columns is None and not answers & set(known.colnames):
+        unknown = np.full((len(known), schema.n_answers), np.nan)
+        return Labels('fractions', unknown, structure=schema.structure), set()
+    if kind == 'classes' and columns:
+        columns = next(iter(columns.values()))
+    limits = {}
+    if kind == 'attributes' and any(n.endswith('_inf') for n in known.colnames):
+        limits = {'low': '_inf', 'high': '_sup'}
+    labels = read_labels(known, schema, kind=kind, columns=columns, **limits)
+    if kind == 'classes':
+        return labels, {columns or schema.name}
+    used = set(choose_columns(known, schema, columns, Problems())) - {None}
+    ends = {name + end for name in used for end in limits.values()}
+    return labels, used | ends
 
 
 def _images(table, source, path, folder):
@@ -160,8 +185,8 @@ def _read_split(column):
     return names
 
 
-def _joined(table, known, source):
-    """The rows of the labels in the order of the galaxies."""
+def _joined(table, known, source, *, may_miss):
+    """The rows of the labels in the order of the galaxies, masked where missing."""
     if source.id is None:
         if len(table) != len(known):
             msg = (
@@ -174,15 +199,23 @@ def _joined(table, known, source):
         if source.id not in one.colnames:
             msg = f'there is no column {source.id!r} among {one.colnames}'
             raise LabelError((), msg)
-    order = {str(name): row for row, name in enumerate(known[source.id])}
-    missing = [
-        row for row, name in enumerate(table[source.id]) if str(name) not in order
-    ]
-    if missing:
+    problems = Problems()
+    picked = match_rows(known[source.id], table[source.id], source.id, problems)
+    problems.raise_any()
+    is_missing = picked < 0
+    missing = np.flatnonzero(is_missing)
+    if len(missing) and (not may_miss or is_missing.all()):
         shown = ', '.join(map(str, missing[:10]))
         msg = f'column {source.id!r}: {len(missing)} without labels, in rows {shown}'
+        if not is_missing.all():
+            msg += "; 'select: all' takes them as unknown"
         raise LabelError(missing, msg)
-    return known[[order[str(name)] for name in table[source.id]]]
+    joined = known[picked]
+    for name in joined.colnames:
+        if len(missing) and isinstance(joined[name], Column) and joined[name].ndim == 1:
+            mask = is_missing | np.ma.getmaskarray(joined[name])
+            joined[name] = MaskedColumn(joined[name], mask=mask)
+    return joined
 
 
 def read_candels(folder):

@@ -13,6 +13,7 @@ from galmorph.training.data._columns import (
     check_counts,
     check_fractions,
     check_sums,
+    check_votes,
     choose_columns,
     stack_columns,
 )
@@ -231,7 +232,8 @@ def read_labels(
         table, where the answers left out are unknown. By default
         ``schema.columns`` or ``schema.source_columns``, whichever the table
         has, and for classes the column of the name of the schema. Questions of
-        which it has no column are unknown.
+        which it has no column are unknown; a column that seems to be one of
+        theirs, misspelt, is an error.
     low, high : str or sequence of str, optional
         The columns of the interval, or what is appended to the names of the
         columns, such as '_inf' and '_sup'.
@@ -247,8 +249,8 @@ def read_labels(
     Raises
     ------
     `~galmorph.exceptions.LabelError`
-        If a column is missing or unknown, a value is impossible, or answers do
-        not sum to their parent. It tells of all rows.
+        If a column is missing or unknown, a value is impossible, answers do
+        not sum to their parent, or are more than it. It tells of all rows.
 
     Examples
     --------
@@ -286,6 +288,8 @@ def read_labels(
     if kind in ('fractions', 'conditional'):
         is_path = kind == 'fractions'
         check_sums(values, schema, tolerance, problems, is_path=is_path)
+    elif kind == 'counts':
+        check_votes(values, schema, problems)
     problems.raise_any()
     if kind == 'counts':
         return Labels('counts', values, structure=schema.structure)

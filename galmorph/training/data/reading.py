@@ -44,6 +44,8 @@ class TaskSource:
         What is known of each.
     sizes : `~astropy.units.Quantity`, shape (n,), optional
         The size of each galaxy, where it is known.
+    ignored : tuple of str, optional
+        Columns of the user's tables that were not used.
 
     Examples
     --------
@@ -60,6 +62,7 @@ class TaskSource:
     images: list
     labels: Labels
     sizes: u.Quantity | None = None
+    ignored: tuple[str, ...] = ()
 
     def __len__(self):
         return len(self.table)
@@ -85,6 +88,56 @@ class TaskSource:
         names, counts = np.unique(np.asarray(self.table['split']), return_counts=True)
         splits = ', '.join(f'{n} {name}' for name, n in zip(names, counts, strict=True))
         return f'{self.labels.kind} of {len(self)} galaxies: {splits}'
+
+    def describe_labels(self, schema):
+        """
+        Say of which questions something is known, and what was not read.
+
+        Parameters
+        ----------
+        schema : `~galmorph.schemas.DecisionTree` or attribute schema
+            The questions.
+
+        Returns
+        -------
+        lines : list of str
+            The questions with their numbers of galaxies, those without any, and
+            the columns that were not used.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from astropy.table import Table
+        >>> from galmorph import load_schema
+        >>> from galmorph.training.data.labels import read_labels
+        >>> from galmorph.training.data.reading import TaskSource
+        >>> known = Table({'Class6.1': [0.2], 'Class6.2': [0.8], 'note': ['?']})
+        >>> labels = read_labels(known, load_schema('gz2'))
+        >>> table = Table({'image': ['a.jpg'], 'id': ['a'], 'split': ['train']})
+        >>> source = TaskSource(table, ['a.jpg'], labels, ignored=('note',))
+        >>> for line in source.describe_labels(load_schema('gz2')):
+        ...     print(line)
+        labels: odd (1)
+        no labels: smooth_or_features, edgeon, bar, spiral, bulge_prominence, ...
+        columns not used: note
+        """
+        known = np.isfinite(self.labels.values)
+        if self.labels.kind == 'counts':
+            known &= self.labels.values > 0
+        if self.labels.bound is not None:
+            known |= np.isfinite(self.labels.bound)
+        numbers = {
+            name: int(known[:, start:stop].any(1).sum())
+            for name, (start, stop, _) in zip(
+                schema.names, schema.structure, strict=True
+            )
+        }
+        lines = {
+            'labels': [f'{name} ({n})' for name, n in numbers.items() if n],
+            'no labels': [name for name, n in numbers.items() if not n],
+            'columns not used': self.ignored,
+        }
+        return [f'{what}: {", ".join(all_)}' for what, all_ in lines.items() if all_]
 
 
 def read_tasks(recipe, folder=None):
@@ -139,6 +192,8 @@ def read_tasks(recipe, folder=None):
             tasks[name] = source
         elif not task.optional:
             msg = f'the task {name!r} has no galaxies to train on'
+            if task.teacher is not None and task.data.select != 'all':
+                msg += "; 'select: all' gives its teacher those without labels"
             raise RecipeError(msg)
     _check_splits(tasks)
     return tasks
@@ -223,7 +278,8 @@ def read_task(task, folder=None, *, read=None):
     source = task.data
     place = Path(folder or '.')
     if source.layout == 'table':
-        rows = TaskSource(*read_own(source, task.schema, place))
+        is_taught = task.teacher is not None
+        rows = TaskSource(*read_own(source, task.schema, place, is_taught=is_taught))
     else:
         if source.folder is not None:
             place /= source.folder

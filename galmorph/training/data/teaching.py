@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import Table
 
 from galmorph.exceptions import LabelError, RecipeError
+from galmorph.training.data._columns import Problems, match_rows
 from galmorph.training.data._targets import open_images
 from galmorph.training.data.labels import Labels, read_labels
 from galmorph.weights import load_card
@@ -50,7 +51,8 @@ def teach(source, teacher, schema, folder=None, *, data=None):
     galmorph.exceptions.RecipeError
         If the teacher answers another schema.
     galmorph.exceptions.LabelError
-        If the table of the teacher is not there, or is not of these galaxies.
+        If the table of the teacher is not there, is not of these galaxies, or
+        has one of them twice.
 
     Examples
     --------
@@ -138,13 +140,14 @@ def _read_answers(rows, name, schema, data):
             f'{table.colnames}; {_WAY_OUT}'
         )
         raise LabelError((), msg)
+    problems = Problems()
+    picked = match_rows(table['id'], rows.table['id'], 'id', problems)
     try:
+        problems.raise_any()
         labels = read_labels(table, schema, tolerance=0.02)
     except LabelError as error:
         msg = f"the 'table' of the teacher, {str(path)!r}: {error}\n{_WAY_OUT}"
         raise LabelError(error.rows, msg) from error
-    order = {str(name).strip(): row for row, name in enumerate(table['id'])}
-    picked = np.array([order.get(str(name), -1) for name in rows.table['id']], int)
     if len(picked) and not (picked >= 0).any():
         msg = (
             f"the 'table' of the teacher, {str(path)!r}, has no 'id' of the "

@@ -11,7 +11,7 @@ from astropy.table import MaskedColumn, Table
 from galmorph.exceptions import LabelError
 from galmorph.schemas import load_schema
 from galmorph.training.data.labels import Labels, check_images, read_labels
-from tests.helpers.training import make_path_fractions
+from tests.helpers.training import make_path_fractions, make_votes
 
 TREE, ZHU, EFIGI, CEERS = map(load_schema, ['gz2', 'zhu5', 'efigi', 'gz_ceers'])
 
@@ -108,6 +108,21 @@ class TestWhatIsWrong:
         table['Class7.2'][:] = np.nan
         read_labels(table, TREE)
 
+    @pytest.mark.parametrize('unknown', ['Class7.2', 'Class1.1'])
+    def test_known_parts_do_not_exceed_what_leads_to_them(self, unknown):
+        table = make_table()
+        table[unknown][:] = np.nan
+        table['Class7.1'][4] = 0.99
+        table['Class1.2'][4], table['Class1.3'][4] = 0.7, 0.1
+        if unknown == 'Class7.2':
+            table['Class1.1'][4] = 0.2
+        else:
+            # Then the root, 1, is all that they must not exceed.
+            table['Class7.3'][4] = 0.6
+        error = problems(table)
+        assert error.rows == (4,)
+        assert "'Class7.1 to Class7.3': sum to more than their parent" in str(error)
+
     def test_many_rows_are_counted(self):
         table = make_table(100)
         table['Class1.1'][:] = 7
@@ -131,6 +146,31 @@ class TestWhatIsWrong:
         error = problems(make_table(**{'Class12.1': np.zeros(6)}))
         assert "column 'Class12.1': no answer of 'gz2'" in str(error)
         assert error.rows == ()
+
+    @pytest.mark.parametrize(
+        ('name', 'meant'),
+        [
+            ('edge_on_yes', 'edgeon_yes'),
+            ('spirals_spiral', 'spiral_spiral'),
+            ('Spiral_No_Spiral', 'spiral_no_spiral'),
+            ('Class4.2', 'spiral_no_spiral'),
+        ],
+    )
+    def test_question_with_another_spelling(self, name, meant):
+        table = Table(make_path_fractions(6)[:, :3], names=TREE.columns[:3])
+        table[name] = 0.5
+        text = f"column {name!r}: no answer of 'gz2'; if it is {meant!r}, rename"
+        assert text in str(problems(table))
+
+    def test_other_columns_are_left_alone(self):
+        table = Table(make_path_fractions(6)[:, :3], names=TREE.columns[:3])
+        for name in ('smooth_or_features_entropy', 'edgeon_yes_std', 'arms_number',
+                     'image', 'redshift', 'bar_length', 'arms_number_6'):  # fmt: skip
+            table[name] = 0.5
+        read_labels(table, TREE)
+        # What a question is called elsewhere is no matter where it is known.
+        table = make_table(edge_on_yes=np.zeros(6))
+        read_labels(table, TREE)
 
     def test_no_column_at_all(self):
         text = str(problems(Table({'a': [1]})))
@@ -194,12 +234,12 @@ class TestConditional:
 class TestCounts:
     @pytest.fixture
     def votes(self):
-        return np.random.default_rng(1).integers(0, 30, (4, 39))
+        return make_votes(CEERS, 4)
 
     def test_targets_are_path_fractions(self, votes):
         votes[0] = 0
         for question in CEERS.questions:
-            if question.name.startswith('edge_on_bulge'):
+            if question.name == 'edgeon_bulge':
                 votes[1, question.slice] = 0
         table = Table(votes, names=CEERS.columns)
         labels = read_labels(table, CEERS, kind='counts')
@@ -219,6 +259,26 @@ class TestCounts:
         assert error.rows == (2, 3)
         assert 'a negative number of votes in row 2 (-1)' in str(error)
         assert 'not a whole number of votes in row 3 (2.5)' in str(error)
+
+    def test_are_no_more_than_of_the_answer_before(self, votes):
+        edgeon, bar = CEERS.question('edgeon'), CEERS.question('bar')
+        votes[2, edgeon.slice] = 0, 80
+        table = Table(votes, names=CEERS.columns)
+        error = problems(table, CEERS, kind='counts')
+        assert error.rows == (2,)
+        text = 'more votes than the answer that leads to them in row 2 (80)'
+        assert text in str(error)
+        # Where nobody knows who was asked, the answers before that tell.
+        table = Table(votes.astype(float), names=CEERS.columns)
+        for name in CEERS.columns[edgeon.slice]:
+            table[name] = np.nan
+        read_labels(table, CEERS, kind='counts')
+        table[CEERS.columns[bar.start]][1] = 90
+        assert problems(table, CEERS, kind='counts').rows == (1,)
+
+    def test_may_be_rounded_fractions(self):
+        votes = np.round(20 * make_path_fractions(200))
+        read_labels(Table(votes, names=TREE.columns), TREE, kind='counts')
 
 
 class TestClasses:

@@ -3,11 +3,13 @@
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from galmorph.exceptions import LabelError
 from galmorph.images import read_image
 from galmorph.preprocessing.prepare import prepare
 from galmorph.schemas import load_schema, zhu5_classes
+from galmorph.training.data.labels import read_labels
 from galmorph.training.data.layouts import (
     list_layouts,
     read_ceers,
@@ -173,6 +175,22 @@ class TestReadLayout:
 
 @needs_shared_data
 class TestRealData:
+    @pytest.mark.parametrize(
+        ('file', 'name', 'kind'),
+        [
+            ('gz2/labels.csv', 'gz2', 'fractions'),
+            ('gz_ceers/votes.csv', 'gz_ceers', 'counts'),
+        ],
+    )
+    def test_any_question_may_be_missing(self, file, name, kind):
+        table, schema = Table.read(SHARED_DATA / file), load_schema(name)
+        table = table[:1]
+        for question in schema.questions:
+            left = table.copy()
+            left.remove_columns(list(schema.source_columns[question.slice]))
+            values = read_labels(left, schema, kind=kind).values
+            assert np.isnan(values).sum() == len(question.answers)
+
     def test_galaxy_zoo_2(self):
         data = read_layout('gz2', SHARED_DATA)
         labels = data.labels['gz2']

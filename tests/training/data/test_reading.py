@@ -117,6 +117,50 @@ class TestOwnTables:
         with pytest.raises(LabelError, match='3 without labels, in rows 0, 1, 2'):
             read_task(task, tmp_path)
 
+    def test_one_galaxy_has_one_row_of_labels(self, tables, tmp_path):
+        votes = Table.read(tmp_path / 'votes.csv')
+        votes.add_row(votes[2])
+        votes.add_row(['another', *list(votes[2])[1:]])
+        votes.add_row(votes[-1])
+        votes.write(tmp_path / 'votes.csv', overwrite=True)
+        task = make_task(table='galaxies.csv', labels='votes.csv', id='name')
+        message = r"'name': one galaxy more than once; .* in rows 2, 8 \(n5\)"
+        with pytest.raises(LabelError, match=message) as caught:
+            read_task(task, tmp_path)
+        # Those that are in no table of galaxies do not matter.
+        assert caught.value.rows == (2, 8)
+
+    def test_one_table_may_show_a_galaxy_twice(self, tables, tmp_path):
+        table = Table.read(tmp_path / 'galaxies.csv')
+        table['name'][1] = 'n0'
+        table['zhu5'] = [3, 4, *[0] * 6]
+        table.write(tmp_path / 'both.csv')
+        task = make_task('zhu5', 'cross_entropy', table='both.csv', kind='classes',
+                         labels='both.csv', id='name')  # fmt: skip
+        source = read_task(task, tmp_path)
+        assert source.labels.classes.tolist() == [3, 4, *[0] * 6]
+        assert source.table['split'][0] == source.table['split'][1]
+
+    def test_names_the_columns_that_are_not_used(self, tables, tmp_path):
+        table = Table.read(tmp_path / 'galaxies.csv')
+        table['ra'], table['part'], table['note'] = 10.0, 'train', '?'
+        table.write(tmp_path / 'galaxies.csv', overwrite=True)
+        votes = Table.read(tmp_path / 'votes.csv')
+        votes.remove_columns(['bar_bar', 'bar_no_bar'])
+        votes['bias'] = 0
+        votes.write(tmp_path / 'votes.csv', overwrite=True)
+        source = read_task(
+            make_task(
+                table='galaxies.csv', labels='votes.csv', id='name', split='part'
+            ),
+            tmp_path,
+        )
+        assert source.ignored == ('ra', 'note', 'bias')
+        known, unknown, ignored = source.describe_labels(load_schema('gz2'))
+        assert known.startswith('labels: smooth_or_features (8), edgeon (8), spiral')
+        assert unknown == 'no labels: bar'
+        assert ignored == 'columns not used: ra, note, bias'
+
     def test_classes(self, tables, tmp_path):
         table = Table.read(tmp_path / 'galaxies.csv')
         table['kind'] = ['spiral', '', *['edge_on'] * 6]
@@ -163,6 +207,50 @@ class TestSelect:
         source = read_task(task, tmp_path / 'challenge')
         valid = source.labels.classes[source.table['split'] == 'valid']
         assert sorted(valid.tolist()) == [0, 1, 2, 3, 4]
+
+
+TAUGHT = {'schema': 'gz2', 'loss': 'distillation'}
+
+
+class TestUnlabelled:
+    """Galaxies that a teacher is to label, or that need none."""
+
+    @pytest.mark.parametrize('kind', [None, 'classes'])
+    def test_table_of_images_alone(self, tables, tmp_path, tiny_card, kind):
+        data = {'table': 'galaxies.csv', 'select': 'all', 'kind': kind}
+        task = Task.from_dict(
+            {**TAUGHT, 'data': data, 'teacher': {'weights': str(tiny_card)}}
+        )
+        source = read_task(task, tmp_path)
+        assert len(source) == 8
+        assert not source.labels.is_known.any()
+        taught = teach(source, task.teacher, load_schema('gz2'))
+        assert taught.labels.is_known.all()
+        with pytest.raises(LabelError, match="no column of 'gz2'"):
+            read_task(make_task(**data | {'kind': None}), tmp_path)
+
+    @pytest.mark.parametrize('has_teacher', [True, False])
+    def test_galaxies_that_the_labels_have_not(self, tables, tmp_path, has_teacher):
+        votes = Table.read(tmp_path / 'votes.csv')
+        votes[:5].write(tmp_path / 'few.csv')
+        data = {'table': 'galaxies.csv', 'labels': 'few.csv', 'id': 'name'}
+        extra = {'teacher': 'dieleman.gz2'} if has_teacher else {}
+        task = {**TAUGHT, 'data': {**data, 'select': 'all'}, **extra}
+        source = read_task(Task.from_dict(task), tmp_path)
+        assert source.labels.is_known.tolist() == [False] * 3 + [True] * 5
+        np.testing.assert_allclose(source.labels.values[3:], tables[3:], atol=1e-6)
+        # None at all is another column.
+        votes['name'] = [f'x{row}' for row in range(8)]
+        votes.write(tmp_path / 'few.csv', overwrite=True)
+        with pytest.raises(LabelError, match='8 without labels'):
+            read_task(Task.from_dict(task), tmp_path)
+
+    def test_are_left_out_unless_asked_for(self, tables, tmp_path, tiny_card):
+        task = {**TAUGHT, 'data': {'table': 'galaxies.csv'},
+                'teacher': str(tiny_card)}  # fmt: skip
+        recipe = make_recipe(tasks={'gz2': task})
+        with pytest.raises(RecipeError, match="'select: all' gives its teacher"):
+            read_tasks(recipe, tmp_path)
 
 
 class TestTeach:
@@ -237,12 +325,13 @@ class TestSoftLabels:
             ({'name': [1]}, "has no column 'id', only"),
             ({'id': [101], 'zhu5': [1]}, "no column of 'gz2'"),
             ({'id': [7]}, "no 'id' of the 17 galaxies, such as '101"),
+            ({'id': [102, 7, 102, 7]}, r"'id': one galaxy more .* rows 0, 2 \(102\)"),
         ],
     )
     def test_that_are_of_no_use_are_told_from(self, source, tmp_path, content, message):
         path = tmp_path / 'data' / 'soft.ecsv'
-        if content == {'id': [7]}:
-            write_soft_labels(path, [7])
+        if content is not None and list(content) == ['id'] and 7 in content['id']:
+            write_soft_labels(path, content['id'])
         elif isinstance(content, dict):
             Table(content).write(path)
         elif content is not None:
