@@ -8,10 +8,13 @@ import pytest
 import torch
 from astropy.table import Table
 
-from galmorph import MorphologyClassifier, load_card
+from galmorph import GalaxyImage, MorphologyClassifier, load_card
+from galmorph.preprocessing.prepare import prepare
+from galmorph.preprocessing.render import render, stack_images
+from galmorph.preprocessing.sizes import measure_galaxy
 from galmorph.schemas import load_schema
 from galmorph.training import MorphologyModule, fit, save_trained
-from galmorph.training.building import build_networks
+from galmorph.training.building import build_networks, pixels_of
 from galmorph.training.data import reading
 from galmorph.training.recipe import list_recipes, load_recipe
 from tests.helpers.data import SHARED_DATA, needs_shared_data
@@ -150,6 +153,29 @@ def test_numbers_of_a_network_as_published(name, n):
     state = network.state_dict().items()
     counted = [v.numel() for k, v in state if not k.endswith('num_batches_tracked')]
     assert sum(counted) == n
+
+
+@pytest.mark.parametrize(('variant', 'n'), [('', 20_000), ('/5k', 5000)])
+def test_brainstation_takes_as_many_galaxies_as_published(variant, n):
+    recipe = load_recipe(f'brainstation_2018_question{variant}')
+    assert recipe.tasks['gz2'].data.limit == n
+    assert recipe.published['n_train'] == 0.8 * n
+
+
+def test_frame_of_ucsc_is_four_petrosian_radii_whatever_the_flux():
+    y, x = np.mgrid[:201, :201] - 100
+    disk = np.exp(-np.hypot(x, y) / 9).astype('f4')
+    pixels = pixels_of(load_recipe('ucsc_2016'), 'candels5')
+    stamps = [
+        prepare(GalaxyImage(factor * disk, bands='F160W'), pixels)
+        for factor in (1, 100)
+    ]
+    side = 45 * stamps[0].affines[0, 0, 0, 0]
+    assert side == pytest.approx(4 * measure_galaxy(disk).petro_radius, rel=0.03)
+    faint, bright = render(stack_images(stamps, pixels), pixels)
+    torch.testing.assert_close(faint, bright, atol=1e-4, rtol=0)
+    assert faint.amin() < 0.01
+    assert faint.amax() > 0.95
 
 
 def test_network_of_one_question_classifies(kaggle, tmp_path):
