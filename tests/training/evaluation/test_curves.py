@@ -14,6 +14,15 @@ from galmorph.training.evaluation.curves import (
     roc_curves,
 )
 
+# Zhu et al. (2019), table 5, whose rows are the true classes.
+ZHU = [
+    [815, 21, 0, 0, 10],
+    [29, 762, 0, 0, 17],
+    [0, 4, 34, 18, 2],
+    [0, 3, 12, 368, 5],
+    [4, 7, 1, 5, 763],
+]
+
 
 @pytest.fixture
 def classified():
@@ -54,6 +63,19 @@ class TestRoc:
         values, true = classified
         curves = roc_curves(values, np.where(true == 2, 1, true), list('abcd'))
         assert list(curves) == ['a', 'b', 'd']
+
+    def test_of_a_published_matrix(self):
+        # Certain answers have one threshold: the area is (TPR + TNR) / 2.
+        true, predicted = np.indices((5, 5)).reshape(2, 25).repeat(np.ravel(ZHU), 1)
+        curves = roc_curves(np.eye(5)[predicted], true, list('abcde'))
+        cigar = curves['c']
+        assert cigar.true_positive_rate[1] == pytest.approx(34 / 58)
+        assert cigar.false_positive_rate[1] == pytest.approx(13 / 2822)
+        areas = [0.9736, 0.9631, 0.7908, 0.9696, 0.9810]
+        assert [round(curve.auc, 4) for curve in curves.values()] == areas
+        for k, area in enumerate(areas):
+            ranked = rank_auc(predicted == k, true == k, np.ones((1, 2880)))[0]
+            assert ranked == pytest.approx(area, abs=5e-5)
 
 
 class TestRankAuc:
