@@ -180,7 +180,8 @@ def sky_to_pixel(wcs, x, y):
     Parameters
     ----------
     wcs : `~astropy.wcs.WCS`
-        A celestial WCS, of any frame, projection, rotation and parity.
+        A celestial WCS, of any frame, projection, rotation and parity, its axes
+        in any order.
     x, y : float or array-like, shape (...)
         The pixels about which to linearise.
 
@@ -255,7 +256,8 @@ def sky_to_pixel(wcs, x, y):
 def _icrs_vectors(wcs, x, y):
     """Unit vectors in ICRS, shape (..., 3), of pixels."""
     shape = x.shape
-    longitude, latitude = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+    world = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+    longitude, latitude = world[wcs.wcs.lng], world[wcs.wcs.lat]
     if not _is_near_icrs(wcs.wcs):
         frame = wcs_to_celestial_frame(wcs)
         sky = SkyCoord(longitude, latitude, unit=u.deg, frame=frame).icrs

@@ -136,6 +136,19 @@ class TestSkyToPixel:
                 atol=2e-3,
             )
 
+    @pytest.mark.parametrize('kind', ['equatorial', 'galactic'])
+    def test_latitude_on_the_first_axis(self, kind):
+        wcs = make_wcs(rotation=30)
+        if kind == 'galactic':
+            wcs = tan_wcs(120, 70, ctype=('GLON-TAN', 'GLAT-TAN'))
+        swapped = wcs.sub([2, 1])
+        assert swapped.wcs.lng == 1
+        # The first axis of the pixels goes with that of the sky.
+        x, y = 24.5, 19.5
+        expected = geometry.sky_to_pixel(wcs, x, y)[[1, 0, 2]]
+        found = geometry.sky_to_pixel(swapped, y, x)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
     def test_arrays_of_positions(self):
         wcs = make_wcs(rotation=20)
         x, y = np.array([[1.0, 20.0, 40.0], [3.0, 5.0, 7.0]])
