@@ -30,7 +30,8 @@ def read_picture(path, *, bands=None):
     ------
     `~galmorph.exceptions.ImageError`
         With the flag ``UNREADABLE_IMAGE`` where the file is missing,
-        truncated or corrupt.
+        truncated or corrupt, with ``INVALID_IMAGE`` where its values are not
+        those of a picture.
 
     Examples
     --------
@@ -55,9 +56,7 @@ def read_picture(path, *, bands=None):
         msg = f'{path}: cannot be read as a picture ({error})'
         raise ImageError(msg, flag=MorphologyFlag.UNREADABLE_IMAGE) from error
     try:
-        return image_from_array(
-            pixels, bands=bands, picture=True, meta={'source': path}
-        )
+        return _image(pixels, bands=bands, meta={'source': path})
     except ImageError as error:
         msg = f'{path}: {error}'
         raise ImageError(msg, flag=error.flag) from error
@@ -82,7 +81,7 @@ def picture_from_pillow(picture, *, bands=None):
     Raises
     ------
     `~galmorph.exceptions.ImageError`
-        Where it cannot be decoded.
+        Where it cannot be decoded, or its values are not those of a picture.
 
     Examples
     --------
@@ -96,15 +95,26 @@ def picture_from_pillow(picture, *, bands=None):
     except Exception as error:
         msg = f'the picture cannot be decoded ({error})'
         raise ImageError(msg, flag=MorphologyFlag.UNREADABLE_IMAGE) from error
-    return image_from_array(pixels, bands=bands, picture=True)
+    return _image(pixels, bands=bands)
 
 
 def _pixels(picture):
     mode = picture.mode
-    if mode in ('RGB', 'L', 'F'):
+    if mode in ('RGB', 'L', 'F') or mode.startswith('I'):
         return np.asarray(picture)
-    if mode.startswith('I'):
-        # 16 bits of grey, for which Pillow has modes of 16 and of 32 bits
-        pixels = np.asarray(picture)
-        return pixels.astype(np.uint16) if pixels.max(initial=0) > 255 else pixels
     return np.asarray(picture.convert('L' if mode in ('1', 'LA', 'La') else 'RGB'))
+
+
+def _image(pixels, **options):
+    # 16 bits of grey, for which Pillow has modes of 16 and of 32 bits
+    if pixels.dtype.kind in 'iu' and pixels.dtype.itemsize > 1:
+        low, high = pixels.min(initial=0), pixels.max(initial=0)
+        if low < 0 or high > 65535:
+            msg = (
+                f'a grey picture must have values from 0 to 65535, not {low} to '
+                f'{high}; scale them, or give the pixels as an array with bands='
+            )
+            raise ImageError(msg, flag=MorphologyFlag.INVALID_IMAGE)
+        if high > 255:
+            pixels = pixels.astype(np.uint16)
+    return image_from_array(pixels, picture=True, **options)

@@ -50,6 +50,25 @@ class TestReadPicture:
         assert image.bands == ('L',)
         assert image.data.max() == 1
 
+    @pytest.mark.parametrize(('low', 'high'), [(0, 200_000), (-300, 300), (-3, 200)])
+    def test_more_than_sixteen_bits(self, tmp_path, low, high):
+        path = str(tmp_path / 'a.tif')
+        pixels = np.linspace(low, high, 2000).astype(np.int32).reshape(40, 50)
+        Image.fromarray(pixels).save(path)
+        text = rf'a\.tif: .* from 0 to 65535, not {low} to {high}; scale them'
+        with pytest.raises(ImageError, match=text) as info:
+            read_picture(path)
+        assert info.value.flag == MorphologyFlag.INVALID_IMAGE
+
+    @pytest.mark.parametrize('high', [255, 256, 65535])
+    def test_integer_tiff(self, tmp_path, high):
+        path = str(tmp_path / 'a.tif')
+        pixels = np.linspace(0, high, 2000).astype(np.int32).reshape(40, 50)
+        Image.fromarray(pixels).save(path)
+        data = read_picture(path).data[0]
+        scale = 1 if high == 255 else 65535
+        np.testing.assert_allclose(data, pixels / scale, rtol=1e-6)
+
     def test_float_tiff_out_of_range(self, tmp_path):
         path = str(tmp_path / 'a.tif')
         Image.fromarray(np.full((40, 50), 300, np.float32)).save(path)
@@ -84,6 +103,12 @@ class TestPillow:
     def test_open_image(self):
         image = picture_from_pillow(Image.fromarray(rgb()))
         np.testing.assert_array_equal(image.data, np.moveaxis(rgb(), -1, 0))
+
+    def test_more_than_sixteen_bits(self):
+        picture = Image.fromarray(np.full((40, 50), 70_000, np.int32))
+        with pytest.raises(ImageError, match='from 0 to 65535') as info:
+            picture_from_pillow(picture)
+        assert info.value.flag == MorphologyFlag.INVALID_IMAGE
 
     def test_broken(self, tmp_path):
         path = tmp_path / 'a.png'
