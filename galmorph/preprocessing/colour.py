@@ -28,11 +28,17 @@ _WAVELENGTHS = {
     'k': 2200,
 }
 
+# What the colours of a screen are called, and a picture that has none.
+_SCREEN = ('r', 'g', 'b')
+_GREY = 'l'
+
 # Filters of Webb whose numbers could be nanometres.
 _WEBB_FILTERS = re.compile(
     'f(200|277|356|444|560|770)w|f322w2'
     '|f(210|250|300|335|360|410|430|460|480)m|f(212|323|405|466|470)n'
 )
+
+_FILTER = re.compile(r'f(\d{3,4})(w|w2|m|n|lp|x)')
 
 # Surface brightness is compared within this part of the 90 % radius, which is
 # about the half-light radius of a disk.
@@ -52,7 +58,9 @@ def choose_bands(names, recipe, *, is_picture=False):
     recipe : `~galmorph.preprocessing.recipe.Recipe`
         What the weights saw.
     is_picture : bool, optional
-        Whether the bands are the colours of a picture.
+        Whether the image is a picture: bands R, G and B, in any order, are then
+        the colours of the screen, and others without a known name go from red to
+        blue.
 
     Returns
     -------
@@ -76,28 +84,31 @@ def choose_bands(names, recipe, *, is_picture=False):
     """
     n_channel, n_band = len(recipe.bands), len(names)
     flags = MorphologyFlag(0)
-    if is_picture and n_band == n_channel:
-        return np.eye(n_band), flags
     short = [_short_name(name) for name in names]
     wanted = [_short_name(band) for band in recipe.bands]
     if n_band == 1:
         if n_channel > 1:
             flags |= MorphologyFlag.SINGLE_BAND
-        if not is_picture and short[0] not in wanted:
+        known = [*wanted, _GREY, *_SCREEN] if is_picture else wanted
+        if short[0] not in known:
             flags |= MorphologyFlag.OTHER_INSTRUMENT
         return np.ones((n_channel, 1)), flags
-    if n_channel == 1:
+    if is_picture and sorted(short) == sorted(_SCREEN):
         # The R of a picture is a colour of the screen, not the band r.
-        if wanted[0] in short and not is_picture:
-            return np.eye(n_band)[[short.index(wanted[0])]], flags
-        if is_picture:
+        if n_channel == 1:
             return np.full((1, n_band), 1 / n_band), flags
+        return np.eye(n_band)[[short.index(colour) for colour in _SCREEN]], flags
+    if n_channel == 1:
+        if wanted[0] in short:
+            return np.eye(n_band)[[short.index(wanted[0])]], flags
         return _nearest_band(short, wanted[0]), flags | MorphologyFlag.OTHER_INSTRUMENT
     if set(wanted) <= set(short):
         return np.eye(n_band)[[short.index(band) for band in wanted]], flags
-    # Bands of unknown names are taken to come blue first.
     order = red_to_blue(names)
-    order = np.arange(n_band)[::-1] if order is None else order
+    if order is None:
+        # Bands of unknown names are taken to come blue first, planes of a picture
+        # red first.
+        order = np.arange(n_band)[:: 1 if is_picture else -1]
     edges = np.linspace(0, n_band - 1, n_channel)
     lower = np.floor(edges).astype(int)
     upper = np.ceil(edges).astype(int)
@@ -271,13 +282,24 @@ def _core_brightness(channels, position, radius):
 
 
 def _short_name(name):
-    """A band without its survey or camera: 'SDSS-r', 'sdss_r' and 'r' agree."""
-    return re.split(r'[\s_\-./]+', name.strip().lower())[-1]
+    """
+    A band without its survey or camera: 'SDSS-r', 'r_SDSS' and 'r' agree.
+
+    A filter that took the place of a worse one, 'HSC-R2', counts as that one.
+    """
+    pieces = re.split(r'[\s_\-./]+', name.strip().lower())[::-1]
+    found = [
+        *filter(_FILTER.fullmatch, pieces),
+        *filter(_WAVELENGTHS.get, pieces),
+        *filter(_WAVELENGTHS.get, [piece.removesuffix('2') for piece in pieces]),
+        pieces[0],
+    ]
+    return found[0]
 
 
 def _wavelength(name):
     """Wavelength in nanometres of a band, or None."""
-    match = re.fullmatch(r'f(\d{3,4})(w|w2|m|n|lp|x)', name)
+    match = _FILTER.fullmatch(name)
     if not match:
         return _WAVELENGTHS.get(name)
     number = int(match[1])

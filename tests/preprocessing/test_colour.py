@@ -45,6 +45,10 @@ class TestChooseBands:
             ('ugriz', [3, 2, 1]),
             (('sdss_g', 'SDSS-r', 'SDSS i'), [2, 1, 0]),
             (('G', 'R', 'I'), [2, 1, 0]),
+            (('r.MP9601', 'g.MP9401', 'i.MP9702'), [2, 0, 1]),
+            (('r_SDSS', 'i_SDSS', 'g_SDSS'), [1, 0, 2]),
+            (('HSC-R2', 'HSC-I2', 'HSC-G'), [1, 0, 2]),
+            (('i_v2', 'r_v2', 'g_v2'), [0, 1, 2]),
         ],
     )
     def test_those_of_the_recipe_are_permuted(self, names, order):
@@ -63,6 +67,8 @@ class TestChooseBands:
             (('F277W', 'F090W', 'F150W'), [0, 2, 1]),
             (('F410M', 'F1500W', 'F770W'), [1, 2, 0]),
             (('F656N', 'F547M', 'F098M'), [2, 0, 1]),
+            (('F814W_v2.0', 'F160W_v2.0', 'F606W_v2.0'), [1, 0, 2]),
+            (('r.MP9602', 'u.MP9302', 'z.MP9901'), [2, 0, 1]),
             (('a', 'b2', 'c'), [2, 1, 0]),
         ],
     )
@@ -111,6 +117,33 @@ class TestChooseBands:
         np.testing.assert_allclose(weights, 1 / 3)
         assert not flags
 
+    @pytest.mark.parametrize(
+        ('names', 'order', 'is_other'),
+        [
+            ('BGR', [2, 1, 0], False),
+            ('gbr', [2, 0, 1], False),
+            ('gri', [2, 1, 0], False),
+            (('SDSS r', 'SDSS i', 'SDSS g'), [1, 0, 2], False),
+            (('F606W', 'F435W', 'F814W'), [2, 0, 1], True),
+            (('first', 'second', 'third'), [0, 1, 2], True),
+        ],
+    )
+    def test_planes_of_a_picture_are_shown_by_their_names(self, names, order, is_other):
+        weights, flags = choose_bands(names, RECIPE, is_picture=True)
+        np.testing.assert_array_equal(weights, np.eye(3)[order])
+        assert flags == (F.OTHER_INSTRUMENT if is_other else 0)
+
+    def test_one_band_of_a_picture(self):
+        weights, flags = choose_bands('gri', GREY, is_picture=True)
+        assert weights.tolist() == [[0, 1, 0]]
+        assert not flags
+        weights, flags = choose_bands(('F606W', 'F160W'), GREY, is_picture=True)
+        assert weights.tolist() == [[1, 0]]
+        assert flags == F.OTHER_INSTRUMENT
+        assert not choose_bands('G', GREY, is_picture=True)[1]
+        _, flags = choose_bands(['F160W'], GREY, is_picture=True)
+        assert flags == F.OTHER_INSTRUMENT
+
 
 class TestPictures:
     @pytest.mark.parametrize('dtype', [np.uint8, np.float32, np.float64])
@@ -129,6 +162,15 @@ class TestPictures:
             expected = np.broadcast_to(expected.mean(0), channels.shape)
         np.testing.assert_allclose(found, expected, atol=1e-6)
         assert not flags & F.FLUX_SCALED
+
+    @pytest.mark.parametrize('bands', [('B', 'G', 'R'), ('g', 'r', 'i')])
+    def test_order_of_the_planes_does_not_matter(self, bands):
+        data = np.random.default_rng(1).integers(0, 256, (3, 30, 30), np.uint8)
+        image = GalaxyImage(data, bands=bands, is_picture=True)
+        turned = GalaxyImage(data[::-1], bands=bands[::-1], is_picture=True)
+        channels, _ = mix(image)
+        np.testing.assert_array_equal(channels, data[::-1])
+        np.testing.assert_array_equal(mix(turned)[0], channels)
 
     def test_bytes_are_not_copied_into_floats(self):
         image = GalaxyImage(
