@@ -45,8 +45,10 @@ class GalaxyImage(NDData):
         (x, y) of the target in pixels, 0-based, the centre of the first pixel
         being (0, 0). By default the centre of the image.
     size : `~astropy.units.Quantity`, optional
-        The radius petroR90 of the target, an angle or a number of pixels. A
-        value that is not finite and positive counts as unknown.
+        The radius of the target, an angle or a number of pixels, of the kind
+        that the weights take: ``size`` of their
+        `~galmorph.preprocessing.recipe.Recipe`, mostly petroR90. A value that
+        is not finite and positive counts as unknown.
     is_picture : bool, optional
         Whether the pixels are display values already, 0 to 255 (uint8) or 0
         to 1 (float), as in a JPEG.
@@ -159,7 +161,8 @@ class GalaxyImage(NDData):
         position : tuple of float
             (x, y) of the target in pixels, 0-based.
         size : `~astropy.units.Quantity`, optional
-            The petroR90 of that target. By default it is unknown.
+            The radius of that target, of the kind that the weights take. By
+            default it is unknown.
 
         Returns
         -------
@@ -189,7 +192,7 @@ class GalaxyImage(NDData):
         position : tuple of float
             (x, y) of the target in pixels of *this* image.
         size : `~astropy.units.Quantity`, optional
-            The petroR90 of the target.
+            The radius of the target, of the kind that the weights take.
 
         Returns
         -------
@@ -229,7 +232,7 @@ class GalaxyImage(NDData):
         position : tuple of float
             (x, y) of the target in pixels of ``parent_wcs``.
         size : `~astropy.units.Quantity`, optional
-            The petroR90 of the target.
+            The radius of the target, of the kind that the weights take.
 
         Returns
         -------

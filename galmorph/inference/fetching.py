@@ -7,6 +7,7 @@ import functools
 from astropy import units as u
 
 from galmorph.preprocessing.prepare import measure_image
+from galmorph.sources._sdss_catalogue import with_radius
 
 __all__ = ['iterate_source', 'survey_order', 'wanted_bands']
 
@@ -19,8 +20,9 @@ def iterate_source(source, targets, recipe, rows):
     """
     Go through the images of a source, as they come.
 
-    Where the size of a galaxy is not known, and turns out to need more than
-    the image holds, a larger one is fetched.
+    A galaxy whose size is not given has that of the catalogue of the source, of
+    the kind that the recipe wants. Where it is not known, and turns out to need
+    more than the image holds, a larger one is fetched.
 
     Parameters
     ----------
@@ -71,7 +73,10 @@ def iterate_source(source, targets, recipe, rows):
 
 def _framed(source, target, fetch, recipe):
     image = fetch()
-    if target.radius is not None or target.size is not None:
+    if target.radius is not None:
+        return image
+    image = with_radius(image, recipe.size)
+    if target.size is not None:
         return image
     for _ in range(_MAX_TRIES):
         if image.size is not None or not image.has_wcs:
@@ -88,7 +93,7 @@ def _framed(source, target, fetch, recipe):
         (planned,) = source.plan_safely([target])
         if isinstance(planned, Exception):
             return image
-        image = source.fetch_one(planned)
+        image = with_radius(source.fetch_one(planned), recipe.size)
     return image
 
 

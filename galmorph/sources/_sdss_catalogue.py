@@ -21,6 +21,7 @@ __all__ = [
     'CataloguedSource',
     'check_status',
     'choose_match',
+    'with_radius',
 ]
 
 # Columns of PhotoObjAll, and what their values are. An objid is beyond the
@@ -47,6 +48,9 @@ FIELDS = tuple(_TYPES)
 FRAME_RADII = 8.48
 
 USER_AGENT = f'galmorph/{__version__} (an astropy-affiliated package)'
+
+# The columns of the kinds of size that a recipe may have.
+_RADII = {'petroR90_r': 'petroR90_r', 'half_light_radius': 'petroR50_r'}
 
 _PRIMARY, _GALAXY = 1, 3
 
@@ -308,12 +312,46 @@ def _distances(targets, rows):
 
 def _with_row(target, row):
     radius = target.radius
-    petro_r90 = row['petroR90_r']
-    # -9999 where it could not be measured.
-    if radius is None and petro_r90 is not None and petro_r90 > 0:
-        radius = petro_r90 * u.arcsec
+    if radius is None:
+        radius = _radius(row['petroR90_r'])
     meta = {**target.meta, 'catalogue': row}
     return dataclasses.replace(target, radius=radius, meta=meta)
+
+
+def _radius(value):
+    # -9999 where it could not be measured.
+    return value * u.arcsec if value is not None and value > 0 else None
+
+
+def with_radius(image, kind):
+    """
+    Give an image the size of its galaxy that the catalogue has of a kind.
+
+    Parameters
+    ----------
+    image : `~galmorph.GalaxyImage`
+        An image from any source.
+    kind : str
+        The kind, as ``size`` of a `~galmorph.preprocessing.recipe.Recipe`.
+
+    Returns
+    -------
+    image : `~galmorph.GalaxyImage`
+        A view with that size, unknown where it could not be measured; the image
+        itself where it has no row of the catalogue.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph import GalaxyImage
+    >>> from galmorph.sources._sdss_catalogue import with_radius
+    >>> row = {'petroR50_r': 4.0, 'petroR90_r': 10.0}
+    >>> image = GalaxyImage(np.zeros((32, 32)), bands='r', meta={'catalogue': row})
+    >>> with_radius(image, 'half_light_radius').size
+    <Quantity 4. arcsec>
+    """
+    row, column = image.meta.get('catalogue', ()), _RADII[kind]
+    return image.at(image.position, _radius(row[column])) if column in row else image
 
 
 def check_status(response):

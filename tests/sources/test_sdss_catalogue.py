@@ -1,14 +1,19 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from PIL import Image
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
-from galmorph.sources import SDSS, SDSSPictures
+from galmorph.inference.catalog import read_target
+from galmorph.inference.fetching import iterate_source
+from galmorph.preprocessing.recipe import Recipe
+from galmorph.sources import SDSS, AutoSource, SDSSPictures
 from galmorph.sources._sdss_catalogue import FIELDS, choose_match
 from tests.helpers.loopback import Reply
 from tests.helpers.sdss import SDSSArchive
@@ -196,6 +201,55 @@ class TestPlan:
         server.fail(Reply(text.encode()), where=is_search)
         error = error_of(make_source(), SkyCoord([RA], [DEC], unit='deg'))
         assert error.flag == MorphologyFlag.NO_MATCH
+
+
+class TestSizeForWeights:
+    @pytest.fixture(autouse=True)
+    def _black_pictures(self, server):
+        file = io.BytesIO()
+        Image.new('RGB', (64, 64)).save(file, 'JPEG')
+        reply = Reply(file.getvalue(), type='image/jpeg')
+        server.route('/dr17/SkyServerWS', lambda _: reply)
+
+    @staticmethod
+    def sizes(source, archive, recipe, radius=None):
+        targets = source.targets(archive.coords(), radius=radius)
+        rows = []
+        found = [
+            read_target(image).size
+            for image in iterate_source(source, targets, recipe, rows)
+        ]
+        return [found[rows.index(row)] for row in range(len(rows))]
+
+    @pytest.mark.parametrize(
+        ('kind', 'column'),
+        [('petroR90_r', 'petroR90_r'), ('half_light_radius', 'petroR50_r')],
+    )
+    def test_is_of_their_kind(self, archive, server, make_source, kind, column):
+        source = make_source(SDSSPictures)
+        found = self.sizes(source, archive, Recipe(size=kind))
+        expected = [row[column] * u.arcsec for row in archive.rows]
+        assert found == expected
+        auto = AutoSource([source])
+        assert self.sizes(auto, archive, Recipe(size=kind)) == expected
+
+    def test_that_of_the_user_is_not_replaced(self, archive, server, make_source):
+        recipe = Recipe(size='half_light_radius')
+        radius = [5, np.nan, 3] * u.arcsec
+        found = self.sizes(make_source(SDSSPictures), archive, recipe, radius)
+        assert found == [
+            5 * u.arcsec,
+            archive.rows[1]['petroR50_r'] * u.arcsec,
+            3 * u.arcsec,
+        ]
+
+    def test_unmeasured_one_is_not_that_of_another_kind(
+        self, archive, server, make_source
+    ):
+        archive.rows[0]['petroR50_r'] = -9999.0
+        recipe = Recipe(size='half_light_radius')
+        found = self.sizes(make_source(SDSSPictures), archive, recipe)
+        assert [size is None for size in found] == [True, False, False]
 
 
 class TestFailure:
