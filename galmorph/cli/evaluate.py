@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The command ``galmorph evaluate``."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -20,6 +21,10 @@ calibration, with 95 % intervals from bootstrap samples of the galaxies.
 TABLE is a catalogue with a column of image paths, or with positions on a --mosaic,
 and columns of labels as the schema of WEIGHTS names them; or a folder that holds a
 published data set. Several WEIGHTS, with commas, answer by their mean.
+
+Beside weights of one's own stands which galaxies trained, validated and tested, and
+that comes before the split of TABLE; 'new' are others, where TABLE has no column
+'split'.
 """
 
 _EVALUATE_EXAMPLES = """
@@ -30,6 +35,7 @@ examples:
   galmorph evaluate dieleman.gz2 galaxy_challenge/ --split valid --transforms 8 \\
       --output metrics.yaml
   galmorph evaluate first.yaml,second.yaml galaxies.csv
+  galmorph evaluate runs/zhu_2019/zhu_2019.yaml galaxy_challenge/ --split test
   galmorph evaluate mine.yaml sources.fits --mosaic 'tiles/*.fits' --size r50
 
 exit status:
@@ -46,6 +52,19 @@ _LAYOUTS = {
     'candels5': 'candels',
 }
 _MIN_POINTS = 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Galaxies:
+    """What is evaluated, and images and galaxies as a training names them."""
+
+    table: object
+    labels: object
+    options: dict
+    names: list
+    ids: list
+    # Whether the reader made up the column 'split'.
+    is_drawn: bool = False
 
 
 def add_evaluate(command, parents):
@@ -85,7 +104,8 @@ def add_evaluate(command, parents):
         ('--kind', 'KIND', 'fractions, conditional, counts, classes or attributes'),
         ('--columns', 'COLUMNS', 'columns of the labels, with commas'),
         ('--layout', 'NAME', 'data set in the folder (default: that of the schema)'),
-        ('--split', 'NAME', "rows to take of a column 'split' (default: test), or all"),
+        ('--split', 'NAME', "'test' (default), 'valid', 'train', 'new' or 'all'"),
+        ('--splits', 'FILE', "split of each galaxy, as 'splits/' beside a card has it"),
         ('--image', 'COLUMN', "column of image paths (default: 'image', 'path', ...)"),
         ('--mosaic', 'FILES', "cut galaxies from a mosaic, 'tiles/*.fits', at ra, dec"),
         ('--size', 'SIZE', "radius that the weights scale by: a column, or '3 arcsec'"),
@@ -132,17 +152,18 @@ def _evaluate(arguments):
         )
         schema = classifier.schema
     read = _read_folder if Path(arguments.table).is_dir() else _read_table
-    table, labels, options = read(arguments, schema)
-    rows, split = _rows_of(arguments, table)
-    table, labels = table[rows], labels[rows]
+    galaxies = read(arguments, schema)
+    rows, split, origin = _rows_of(arguments, galaxies, classifier.cards)
+    table, labels = galaxies.table[rows], galaxies.labels[rows]
+    options = galaxies.options
     if not labels.is_known.any():
         msg = f'none of the {len(table)} galaxies of {arguments.table!r} has labels'
         raise RequestError(msg)
     if options.get('size') is not None:
         options['size'] = options['size'][rows]
-    images = _names_of(table, options)
+    names = [galaxies.names[row] for row in np.flatnonzero(rows)]
     for card in classifier.cards:
-        _warn_of_training_galaxies(card.source, images)
+        _warn_of_training_galaxies(card.source, names)
     evaluation = evaluate(
         classifier,
         table,
@@ -161,30 +182,19 @@ def _evaluate(arguments):
     if arguments.figures:
         files += draw_figures(evaluation, arguments.figures)
     if not arguments.quiet:
-        _report(evaluation, classifier)
+        _report(evaluation, classifier, origin)
         for path in files:
             print(f'wrote {path}')
 
 
-def _names_of(table, options):
-    """Images as the record of a training names them."""
-    from galmorph.inference.catalog import coordinates_of
-    from galmorph.training.data._targets import name_targets
-
-    if 'mosaic' in options:
-        return name_targets(options['mosaic'], coordinates_of(table))
-    column = options.get('image', 'image')
-    return table[column] if column in table.colnames else []
-
-
-def _warn_of_training_galaxies(weights, images):
+def _warn_of_training_galaxies(weights, names):
     from galmorph.training.data.seen import trained_on
 
-    n_seen = 0 if weights is None else int(trained_on(weights, images).sum())
+    n_seen = 0 if weights is None else int(trained_on(weights, names).sum())
     if n_seen:
         print(
             f'galmorph: warning: {weights} were trained on {n_seen} of these '
-            f'{len(images)} galaxies; the scores flatter them',
+            f'{len(names)} galaxies; the scores flatter them',
             file=sys.stderr,
         )
 
@@ -220,12 +230,20 @@ def _read_folder(arguments, schema):
             f'{arguments.weights!r} answers {schema.name!r}'
         )
         raise RequestError(msg)
-    return data.table, labels, {'size': data.sizes}
+    return _Galaxies(
+        table=data.table,
+        labels=labels,
+        options={'size': data.sizes},
+        names=list(data.table['image']),
+        ids=list(data.table['id']),
+        is_drawn=data.fractions is not None,
+    )
 
 
 def _read_table(arguments, schema):
     from galmorph.exceptions import LabelError
-    from galmorph.inference.catalog import image_column
+    from galmorph.inference.catalog import coordinates_of, image_column
+    from galmorph.training.data._targets import name_targets
     from galmorph.training.data.labels import read_labels
 
     table, images = inputs.collect(
@@ -245,19 +263,38 @@ def _read_table(arguments, schema):
         labels = read_labels(known, schema, kind=kind, columns=columns, **limits)
     except (LabelError, ValueError) as error:
         raise RequestError(str(error)) from error
-    size = inputs.parse_size(arguments.size, table)
+    options = {'size': inputs.parse_size(arguments.size, table)}
     if arguments.mosaic:
-        return table, labels, {'mosaic': arguments.mosaic, 'size': size}
-    column = image_column(table, arguments.image)
-    # Paths, as they are found from here, or images of any shape.
-    cells = np.empty(len(table), object)
-    for row, image in enumerate(images):
-        cells[row] = image
-    return (
-        QTable({**{n: table[n] for n in table.colnames}, column: cells}),
-        labels,
-        {'image': column, 'size': size},
-    )
+        options['mosaic'] = arguments.mosaic
+        names = name_targets(arguments.mosaic, coordinates_of(table))
+        ids = _ids_of(arguments, table, [name.rpartition('#')[2] for name in names])
+    else:
+        options['image'] = column = image_column(table, arguments.image)
+        is_named = table[column].ndim == 1
+        ids = _ids_of(
+            arguments, table, table[column] if is_named else range(len(table))
+        )
+        names = images if is_named else [f'{arguments.table}#{name}' for name in ids]
+        # Paths, as they are found from here, or images of any shape.
+        cells = np.empty(len(table), object)
+        for row, image in enumerate(images):
+            cells[row] = image
+        table = QTable({**{n: table[n] for n in table.colnames}, column: cells})
+    return _Galaxies(table=table, labels=labels, options=options, names=names, ids=ids)
+
+
+def _ids_of(arguments, table, default):
+    """Identifiers as a training of the same table has them."""
+    if arguments.id is None:
+        return list(default)
+    _need_id(arguments.id, table, 'TABLE')
+    return list(table[arguments.id])
+
+
+def _need_id(name, table, what):
+    if name not in table.colnames:
+        msg = f'--id {name!r} is no column of {what}; it has {table.colnames}'
+        raise RequestError(msg)
 
 
 def _kind_of(schema, table):
@@ -277,12 +314,19 @@ def _joined(table, known, name):
             )
             raise RequestError(msg)
         return known
-    for one, what in ((table, 'TABLE'), (known, '--labels')):
-        if name not in one.colnames:
-            msg = f'--id {name!r} is no column of {what}; it has {one.colnames}'
+    _need_id(name, table, 'TABLE')
+    _need_id(name, known, '--labels')
+    places = {}
+    for row, key in enumerate(known[name]):
+        places.setdefault(str(key), []).append(row)
+    for key in map(str, table[name]):
+        if len(places.get(key, ())) > 1:
+            msg = (
+                f'--labels has {name} = {key!r} more than once, in rows '
+                f'{", ".join(map(str, places[key]))}; keep one of them'
+            )
             raise RequestError(msg)
-    place = {str(key): row for row, key in enumerate(known[name])}
-    rows = [place.get(str(key), -1) for key in table[name]]
+    rows = [places.get(str(key), [-1])[0] for key in table[name]]
     if -1 in rows:
         missing = str(table[name][rows.index(-1)])
         msg = (
@@ -293,31 +337,98 @@ def _joined(table, known, name):
     return known[rows]
 
 
-def _rows_of(arguments, table):
-    """The rows to take, and what to call them."""
-    split = arguments.split
-    if 'split' not in table.colnames:
-        if split not in (None, 'all'):
-            msg = f"--split {split!r} needs a column 'split', of {table.colnames}"
-            raise RequestError(msg)
-        return np.ones(len(table), bool), None
-    split = 'test' if split is None else split
+def _rows_of(arguments, galaxies, cards):
+    """The rows to take, what to call them, and whose split that is."""
+    split, everything = arguments.split, np.ones(len(galaxies.table), bool)
     if split == 'all':
-        return np.ones(len(table), bool), split
-    splits = np.asarray(table['split']).astype(str)
-    if split not in splits:
-        msg = f'there is no split {split!r}, only {np.unique(splits).tolist()}'
+        return everything, split, 'none'
+    splits, origin = _splits_of(arguments, galaxies, cards)
+    if splits is None and split is None:
+        return everything, None, origin
+    if splits is None:
+        msg = (
+            f"--split {split!r} needs a column 'split', of {galaxies.table.colnames}, "
+            f'or --splits; the split is {origin}'
+        )
         raise RequestError(msg)
-    return splits == split, split
+    split = 'test' if split is None else split
+    if split not in splits:
+        msg = (
+            f'there is no split {split!r}, only {np.unique(splits).tolist()}, by '
+            f'{origin}; name one of them with --split, or all'
+        )
+        raise RequestError(msg)
+    return splits == split, split, origin
 
 
-def _report(evaluation, classifier):
+def _splits_of(arguments, galaxies, cards):
+    """The split of each galaxy, None without any, and whose it is."""
+    own, origin = None, 'none'
+    if 'split' in galaxies.table.colnames:
+        own = np.asarray(galaxies.table['split']).astype(str)
+        origin = "the column 'split'"
+    if galaxies.is_drawn:
+        origin = 'drawn by the reader of the folder'
+    splits, records = _recorded(arguments, galaxies, cards)
+    names = ' and '.join(map(str, records))
+    is_new = splits == ''
+    if is_new.all():
+        return own, f'{origin}; {names} has none of the galaxies' if names else origin
+    if not is_new.any():
+        return splits, names
+    if own is None or galaxies.is_drawn:
+        own, origin = 'new', "'new'"
+    rest = f'{origin} for {is_new.sum()} galaxies that are not in it'
+    return np.where(is_new, own, splits), f'{names}, and {rest}'
+
+
+def _recorded(arguments, galaxies, cards):
+    """What is recorded of each galaxy, and where."""
+    from galmorph.exceptions import LabelError
+    from galmorph.training.data.seen import record_of, recorded_splits
+
+    if arguments.splits and not Path(arguments.splits).exists():
+        msg = f'there is no file {arguments.splits!r} for --splits'
+        raise RequestError(msg)
+    records, ids = [arguments.splits], galaxies.ids
+    if not arguments.splits:
+        places = dict.fromkeys(record_of(c.source) for c in cards if c.source)
+        records = [place for place in places if place.is_dir()]
+        # Those of other tables may be the numbers of their rows.
+        ids = galaxies.ids if galaxies.is_drawn else None
+    splits = np.full(len(galaxies.table), '', 'U10')
+    for record in records:
+        try:
+            found = recorded_splits(record, galaxies.names, ids)
+        except LabelError as error:
+            raise RequestError(str(error)) from error
+        differ = np.flatnonzero((splits != '') & (found != '') & (splits != found))
+        if len(differ):
+            row = differ[0]
+            msg = (
+                f'the weights had {len(differ)} of the galaxies in different splits: '
+                f'{galaxies.names[row]!r} in {splits[row]!r}, and by {str(record)!r} '
+                f'in {found[row]!r}; name the record that counts with --splits'
+            )
+            raise RequestError(msg)
+        splits = np.where(found == '', splits, found)
+    if arguments.splits and len(splits) and not (splits != '').any():
+        msg = (
+            f'--splits {arguments.splits!r} has none of the {len(splits)} galaxies, '
+            f'neither by image, such as {galaxies.names[0]!r}, nor by id, such as '
+            f'{str(galaxies.ids[0])!r}; --id names the column'
+        )
+        raise RequestError(msg)
+    return splits, records
+
+
+def _report(evaluation, classifier, origin):
     split = f' of {evaluation.split!r}' if evaluation.split else ''
     failed = f', {evaluation.n_failed} not predicted' if evaluation.n_failed else ''
     names = ' + '.join(card.name for card in classifier.cards)
     print(
         f'{names} on {len(evaluation.answers)} galaxies{split}, with '
-        f'{evaluation.kind}{failed}; intervals hold 95 %\n'
+        f'{evaluation.kind}{failed}; intervals hold 95 %\nsplit: {origin}\n'
     )
     print('\n'.join(evaluation.to_table().pformat(max_lines=-1, max_width=-1)))
     if evaluation.report is not None:

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tests of the command ``galmorph evaluate``."""
 
+import shutil
+
 import numpy as np
 import pytest
 import yaml
@@ -170,6 +172,126 @@ class TestFolder:
     def test_unknown_layout(self, folder, evaluate, capsys):
         assert evaluate('.', '--layout', 'gz3') == 2
         assert "'candels'] as --layout" in capsys.readouterr().err
+
+
+@pytest.fixture
+def own(folder, tiny_card):
+    """Weights whose training drew a split of the first six pictures."""
+
+    def write(name='run', splits=('train', 'valid', 'test', 'test', 'train', 'valid')):
+        shutil.copytree(tiny_card.parent, folder / name)
+        images = [str(folder / 'images' / f'{i}.png') for i in range(len(splits))]
+        record = Table({'id': np.arange(len(splits)) + 100, 'image': images})
+        record['split'] = splits
+        (folder / name / 'splits').mkdir()
+        record.write(folder / name / 'splits' / 'gz2.csv')
+        return folder / name / tiny_card.name
+
+    return write
+
+
+@pytest.fixture
+def score(folder, capsys):
+    """Evaluate, and give the scores and what was printed."""
+
+    def run(*arguments):
+        command = ['evaluate', *map(str, arguments), '--device', 'cpu']
+        assert main([*command, '--output', 'm.yaml']) == 0
+        return yaml.safe_load((folder / 'm.yaml').read_text()), capsys.readouterr()
+
+    return run
+
+
+class TestRecordedSplit:
+    def test_counts_before_that_of_the_table(self, own, score, classifier):
+        metrics, printed = score(own(), 'labels.csv')
+        # Rows 2 and 3 were its test; row 7 is new to it, and 'test' in the table.
+        value = expected(classifier, [2, 3, 7])
+        assert metrics['rmse37']['value'] == pytest.approx(value, abs=6e-5)
+        assert "galaxies of 'test'" in printed.out
+        text = "run/splits, and the column 'split' for 2 galaxies that are not in it"
+        assert text in printed.out
+        assert 'warning' not in printed.err
+
+    def test_of_a_table_without_a_split(self, folder, own, score, capsys):
+        table = Table.read('labels.csv')
+        table.remove_column('split')
+        table.write('plain.csv')
+        card = own()
+        assert score(card, 'plain.csv')[0]['n_galaxy'] == 2
+        assert score(card, 'plain.csv', '--split', 'valid')[0]['n_galaxy'] == 2
+        metrics, printed = score(card, 'plain.csv', '--split', 'new')
+        assert metrics['n_galaxy'] == 2
+        assert "'new' for 2 galaxies" in printed.out
+        metrics, printed = score(card, 'plain.csv', '--split', 'all')
+        assert metrics['n_galaxy'] == N
+        assert f'trained on 2 of these {N} galaxies' in printed.err
+        table[6:].write('others.csv')
+        metrics, printed = score(card, 'others.csv')
+        assert 'split' not in metrics
+        assert 'none; ' in printed.out
+        assert 'run/splits has none of the galaxies' in printed.out
+        assert main(['evaluate', str(card), 'others.csv', '--split', 'test']) == 2
+        assert 'run/splits has none' in capsys.readouterr().err
+
+    def test_of_a_mosaic_or_images_in_the_table(self, folder, own, score):
+        table = Table.read('labels.csv')
+        table.remove_columns(['split', 'file'])
+        table['image'] = draw_stamps(N)
+        table.write('galaxies.fits')
+        card = own()
+        record = Table({'image': [f'{folder}/galaxies.fits#{i}' for i in range(3)]})
+        record['split'] = ['train', 'test', 'valid']
+        record.write(folder / 'run' / 'splits' / 'gz2.csv', overwrite=True)
+        assert score(card, 'galaxies.fits')[0]['n_galaxy'] == 1
+
+    def test_of_a_file_finds_galaxies_that_were_moved(self, folder, own, score):
+        own()
+        shutil.copytree('images', 'new/images')
+        shutil.copy('labels.csv', 'new/labels.csv')
+        splits = ('--splits', 'run/splits/gz2.csv', '--split', 'valid')
+        name = ('--id', 'GalaxyID')
+        metrics, printed = score('run/tiny.gz2.yaml', 'new/labels.csv', *splits, *name)
+        assert metrics['n_galaxy'] == 2
+        assert 'run/splits/gz2.csv' in printed.out
+        # A published data set has identifiers of its own.
+        assert score('run/tiny.gz2.yaml', 'new', *splits)[0] == metrics
+
+    def test_of_several_weights(self, own, score, capsys):
+        first, second = own(), own('other')
+        weights = f'{first},{second}'
+        assert score(weights, 'labels.csv', '--split', 'valid')[0]['n_galaxy'] == 2
+        third = own('third', ['train', 'test', 'test'])
+        weights = f'{first},{third}'
+        command = ['evaluate', weights, 'labels.csv', '--split', 'valid']
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert '1 of the galaxies in different splits' in error
+        assert '--splits' in error
+        _, printed = score(weights, 'labels.csv', '--split', 'all')
+        assert printed.err.count('warning') == 2
+        _, printed = score(*command[1:], '--splits', 'run/splits')
+        assert 'split: run/splits' in printed.out
+
+    @pytest.mark.parametrize(
+        ('arguments', 'message'),
+        [
+            (['labels.csv', '--splits', 'lost.csv'], "no file 'lost.csv' for --splits"),
+            (['labels.csv', '--splits', 'labels.csv'], "no column 'image'"),
+            (['labels.csv', '--splits', 'far.csv'], 'has none of the 8 galaxies'),
+            (['labels.csv', '--split', 'final'], "only ['test', 'train', 'valid'], by"),
+            (['labels.csv', '--labels', 'twice.csv', '--id', 'GalaxyID'],
+             "GalaxyID = '103' more than once, in rows 3, 8"),
+        ],
+    )  # fmt: skip
+    def test_what_is_refused(self, folder, own, capsys, arguments, message):
+        far = Table({'image': ['/far/1.png'], 'split': ['train'], 'id': ['X1']})
+        far.write('far.csv')
+        table = Table.read('labels.csv')
+        table.add_row(dict(table[3]))
+        table.write('twice.csv')
+        assert main(['evaluate', str(own()), *arguments, '--quiet']) == 2
+        assert message in capsys.readouterr().err
 
 
 class TestFigures:

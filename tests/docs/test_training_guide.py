@@ -63,6 +63,10 @@ def test_ten_minutes(folder, commands, tmp_path, monkeypatch, capsys):
     assert main(evaluate) == 0
     output = capsys.readouterr().out
     assert 'accuracy' in output
+    (text,) = (block for block in blocks('sh') if '--split test' in block)
+    text = text.replace('\\\n', ' ').replace('FOLDER', str(folder))
+    assert main(shlex.split(text)[1:]) == 0
+    assert "on 5 galaxies of 'test'" in capsys.readouterr().out
     assert sorted(path.suffix for path in Path('figures').iterdir())
 
 

@@ -192,6 +192,16 @@ class TestResume:
         assert done == 0
         assert yaml.safe_load(output.read_text()) == card.metrics
 
+    def test_goes_on_in_a_folder_that_is_called_as_a_recipe(
+        self, kaggle, tmp_path, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        options = {'data': kaggle, 'accelerator': 'cpu', 'evaluate': False}
+        before = fit(make_recipe(steps=2), output='zhu_2019', **options)
+        options['callbacks'] = [Refuse()]
+        result = fit(make_recipe(steps=2), output='zhu_2019', **options)
+        assert result.metrics == before.metrics
+
     def test_refuses_the_folder_of_another_recipe(self, trained, kaggle):
         other = make_recipe(batch_size=3)
         with pytest.raises(RecipeError, match="training with another 'batch_size'"):
@@ -245,6 +255,32 @@ class TestSeen:
         assert (
             f'trained on {n} of these {len(table)} galaxies' in capsys.readouterr().err
         )
+
+
+class TestDrawnSplit:
+    def test_is_that_of_an_evaluation(self, kaggle, tmp_path, capsys):
+        changes = {'tasks.gz2.data.fractions': [0.6, 0.2, 0.2], 'steps': 2}
+        options = {'output': tmp_path / 'run', 'accelerator': 'cpu'}
+        drawn = fit(make_recipe().override(changes), data=kaggle, **options)
+        capsys.readouterr()
+        table = Table.read(drawn.folder / 'splits' / 'gz2.csv')
+        moved = tmp_path / 'moved'
+        shutil.copytree(kaggle, moved)
+        for folder in (kaggle, moved):
+            for split in ('valid', 'test'):
+                done = main([
+                    'evaluate', str(drawn.card), str(folder), '--split', split,
+                    '--output', str(tmp_path / 'm.yaml'),
+                ])  # fmt: skip
+                assert done == 0
+                printed = capsys.readouterr()
+                assert f'split: {drawn.folder / "splits"}\n' in printed.out
+                assert 'warning' not in printed.err
+                metrics = yaml.safe_load((tmp_path / 'm.yaml').read_text())
+                n_galaxy = int((table['split'] == split).sum())
+                assert metrics['n_galaxy'] == n_galaxy > 0
+                if split == 'valid':
+                    assert metrics == load_card(drawn.card).metrics
 
 
 class TestName:

@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from galmorph.exceptions import RecipeError
+from galmorph.exceptions import LabelError, RecipeError
 from galmorph.files import write_atomically
+from galmorph.inference.catalog import beside
 
-__all__ = ['record_data', 'trained_on']
+__all__ = ['record_data', 'record_of', 'recorded_splits', 'trained_on']
 
 _FOLDER = 'splits'
 _DIGESTS = 'digests.json'
+# What one task learnt from was seen, whatever it is for the next.
+_ORDER = ('train', 'valid', 'test')
 
 
 def record_data(folder, tasks, *, resumes=False):
@@ -105,15 +108,109 @@ def trained_on(card, images):
     >>> trained_on('lost.yaml', ['a.jpg'])
     array([False])
     """
-    seen = set()
-    for path in Path(card).parent.joinpath(_FOLDER).glob('*.csv'):
-        table = Table.read(path, converters={'*': str})
-        rows = np.asarray(table['split'] == 'train')
-        seen.update(map(str, table['image'][rows]))
-    return np.array(
-        [isinstance(i, (str, os.PathLike)) and _absolute(i) in seen for i in images],
-        bool,
-    )
+    return recorded_splits(record_of(card), images) == 'train'
+
+
+def record_of(card):
+    """
+    Name the record of the training of weights.
+
+    Parameters
+    ----------
+    card : path-like
+        The file of the card.
+
+    Returns
+    -------
+    folder : `~pathlib.Path`
+        What `record_data` writes, if it did.
+
+    Examples
+    --------
+    >>> from galmorph.training.data.seen import record_of
+    >>> record_of('runs/mine/mine.yaml').as_posix()
+    'runs/mine/splits'
+    """
+    return Path(card).parent / _FOLDER
+
+
+def recorded_splits(record, images, ids=None):
+    """
+    Tell in which split a training had images.
+
+    Parameters
+    ----------
+    record : path-like
+        The folder ``splits`` beside the card, or a table as those in it, a CSV
+        file with the columns ``image``, ``split`` and perhaps ``id``.
+    images : sequence
+        Images; those that are paths are looked for.
+    ids : sequence, optional
+        Identifiers, by which galaxies are looked for whose image is not found.
+
+    Returns
+    -------
+    splits : `~numpy.ndarray` of str, shape (n,)
+        'train', 'valid' or 'test', the first of them where tasks differ; empty
+        where the training did not use the image, or nothing is recorded.
+
+    Raises
+    ------
+    galmorph.exceptions.LabelError
+        If a table cannot be read, or lacks a column.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from astropy.table import Table
+    >>> from galmorph.training.data.seen import recorded_splits
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, 'gz2.csv')
+    ...     table = Table({'id': [5, 6], 'image': ['/old/a.jpg', '/old/b.jpg']})
+    ...     table['split'] = ['train', 'test']
+    ...     table.write(path)
+    ...     recorded_splits(path, ['/old/b.jpg', '/new/a.jpg', 'c.jpg'], [6, 5, 4])
+    array(['test', 'train', ''], dtype='<U5')
+    """
+    record = Path(record)
+    paths = [record] if record.is_file() else sorted(record.glob('*.csv'))
+    by_image, by_id = {}, {}
+    for path in paths:
+        table = _read_record(path)
+        names = [_absolute(beside(name, path.parent)) for name in table['image']]
+        keys = {'image': (by_image, names)}
+        if 'id' in table.colnames:
+            keys['id'] = (by_id, map(str, table['id']))
+        for known, column in keys.values():
+            for key, split in zip(column, map(str, table['split']), strict=True):
+                known[key] = min(known.get(key, ''), split, key=_rank)
+    is_path = [isinstance(image, (str, os.PathLike)) for image in images]
+    splits = [
+        by_image.get(_absolute(image), '') if known else ''
+        for image, known in zip(images, is_path, strict=True)
+    ]
+    if ids is not None:
+        splits = [
+            split or by_id.get(str(key), '')
+            for split, key in zip(splits, ids, strict=True)
+        ]
+    return np.array(splits, str)
+
+
+def _read_record(path):
+    try:
+        table = Table.read(path, format='ascii.csv', converters={'*': str})
+    except (OSError, ValueError) as error:
+        raise LabelError((), f'{path} cannot be read as a table: {error}') from error
+    for name in ('image', 'split'):
+        if name not in table.colnames:
+            raise LabelError((), f'{path} has no column {name!r}: {table.colnames}')
+    return table
+
+
+def _rank(split):
+    return _ORDER.index(split) if split in _ORDER else len(_ORDER)
 
 
 def _absolute(path):

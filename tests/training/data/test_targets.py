@@ -85,14 +85,18 @@ class TestMosaic:
         valid.write(folder / 'valid.ecsv')
         options = ('--mosaic', folder / 'tiles/*.fits', '--size', 'radius')
         options += ('--device', 'cpu', '--quiet', '--output', folder / 'm.yaml')
-        for table in ('valid.ecsv', 'galaxies.ecsv'):
-            command = ('evaluate', card, folder / table, *options)
+        for table, split in (
+            ('valid.ecsv', 'valid'),
+            ('galaxies.ecsv', 'valid'),
+            ('galaxies.ecsv', 'all'),
+        ):
+            command = ('evaluate', card, folder / table, *options, '--split', split)
             assert main([str(word) for word in command]) == 0
             error = capsys.readouterr().err
-            assert ('trained on 8 of these 10' in error) == (table != 'valid.ecsv')
+            assert ('trained on 8 of these 10' in error) == (split == 'all')
             metrics = yaml.safe_load((folder / 'm.yaml').read_text())
-            assert metrics['n_galaxy'] == (2 if table == 'valid.ecsv' else N)
-            if table == 'valid.ecsv':
+            assert metrics['n_galaxy'] == (2 if split == 'valid' else N)
+            if split == 'valid':
                 share = np.mean(answers.probabilities.argmax(1) == valid['zhu5'])
                 assert metrics['accuracy']['value'] == pytest.approx(share)
 
