@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,6 +15,7 @@ from galmorph import load_card
 from galmorph.training import fit, read_log
 from galmorph.weights import load_weights
 from tests.helpers.recipes import make_recipe, write_clear_kaggle
+from tests.helpers.training import write_gz2
 
 # Neither norms of a batch nor anything random: the mean over the batch is that
 # of its halves.
@@ -35,13 +37,13 @@ PLAIN = {
 }
 
 
-def train_on_two(recipe, data, output):
+def train_on_two(recipe, data, output, *options):
     """Train in two processes, as on two GPUs; return the process."""
     path = output.with_suffix('.yaml')
     path.write_text(yaml.safe_dump(recipe.to_dict()), 'utf-8')
     command = [sys.executable, '-m', 'galmorph', 'train', str(path)]
     command += ['--data', str(data), '--output', str(output), '--quiet']
-    command += ['--device', 'cpu', '--devices', '2']
+    command += ['--device', 'cpu', '--devices', '2', *options]
     root = str(Path(__file__).parents[2])
     return subprocess.run(
         command,
@@ -60,9 +62,12 @@ def kaggle(tmp_path_factory):
     return folder
 
 
-@pytest.mark.skipif(
+needs_processes = pytest.mark.skipif(
     not torch.distributed.is_available(), reason='this torch knows one process only'
 )
+
+
+@needs_processes
 def test_two_devices_train_what_one_does(kaggle, tmp_path):
     recipe = make_recipe(**PLAIN)
     process = train_on_two(recipe, kaggle, tmp_path / 'two')
@@ -76,3 +81,41 @@ def test_two_devices_train_what_one_does(kaggle, tmp_path):
     state = load_weights(tmp_path / 'two' / card.file)
     for name, tensor in load_weights(one.card.with_name(card.file)).items():
         torch.testing.assert_close(state[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@needs_processes
+def test_tasks_of_odd_numbers_are_validated_as_on_one_device(tmp_path):
+    # Nine galaxies have votes, five on one device and four on the other.
+    write_gz2(tmp_path / 'data' / 'gz2', 85)
+    task = {'head': 'softmax', 'data': 'gz2'}
+    tasks = {
+        'votes': {**task, 'schema': 'gz2', 'loss': 'mse'},
+        'classes': {**task, 'schema': 'zhu5', 'loss': 'cross_entropy'},
+    }
+    network = {'name': 'candels', 'options': {'n_units': 8, 'dropout': 0}}
+    recipe = make_recipe(
+        **PLAIN
+        | {
+            'tasks': tasks,
+            'network': network,
+            'pixels': {'step': 9.0, 'output_size': 45, 'views': [0]},
+            # The mean of two batches is not that of all their labels.
+            'optimiser': {'name': 'sgd', 'lr': 1e-7},
+            'steps': 2,
+        }
+    )
+    data = tmp_path / 'data'
+    process = train_on_two(recipe, data, tmp_path / 'two', '--no-evaluation')
+    assert process.returncode == 0, process.stderr
+    one = fit(
+        recipe, data=data, output=tmp_path / 'one', accelerator='cpu', evaluate=False
+    )
+    two = read_log(tmp_path / 'two')
+    assert sorted(two.colnames) == sorted(one.log.colnames)
+    # The loss of votes, some unknown, is a mean over batches: it depends on them.
+    names = {name for name in two.colnames if name.startswith('valid/')}
+    names -= {'valid/loss', 'valid/votes/loss'}
+    assert {'valid/classes/accuracy', 'valid/votes/rmse'} < names
+    for name in names:
+        values = [np.ma.filled(log[name], np.nan).tolist() for log in (one.log, two)]
+        assert values[1] == pytest.approx(values[0], rel=1e-4, nan_ok=True), name

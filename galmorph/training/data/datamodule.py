@@ -288,16 +288,24 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
 
     def _plain_loader(self, split):
         rank, world = self._rank()
-        most = max(len(task.rows(split)) for task in self.tasks.values())
-        if 0 < most < world:
-            # A device without any would wait for the others for ever.
-            msg = f'there are fewer {split!r} galaxies, {most}, than devices, {world}'
-            raise ValueError(msg)
         parts = []
         for name, task in self.tasks.items():
-            rows = task.rows(split)[rank::world]
-            starts = range(0, len(rows), self.batch_size)
-            parts += [(name, rows[start : start + self.batch_size]) for start in starts]
+            rows = task.rows(split)
+            if not len(rows):
+                continue
+            # Devices wait for each other at every batch: all have as many.
+            n_batches = min(
+                math.ceil(len(rows) / (world * self.batch_size)), len(rows) // world
+            )
+            if not n_batches:
+                msg = (
+                    f'the task {name!r} has fewer {split!r} galaxies, {len(rows)}, '
+                    f'than devices, {world}; take fewer devices, or let more galaxies '
+                    f'be {split!r}'
+                )
+                raise ValueError(msg)
+            shown = np.array_split(rows[rank::world], n_batches)
+            parts += [(name, part) for part in shown]
         batches = Batches(self._plain, parts)
         return DataLoader(batches, **self._loader_options()) if parts else []
 

@@ -265,6 +265,8 @@ class _MacroAUC(MulticlassAUROC):
         # torchmetrics counts the area of a class without galaxies as 0.
         counts = torch.bincount(dim_zero_cat(self.target), minlength=self.num_classes)
         present = (counts > 0) & (counts < counts.sum())
+        if not present.any():
+            return torch.full((), torch.nan, device=counts.device)
         return super().compute()[present].mean()
 
 
@@ -314,16 +316,31 @@ class ClassMetrics(MetricCollection):
         """Add a batch, and give the scores of it alone."""
         answers, target = _with_class(answers, target)
         if not len(target):
-            return dict.fromkeys(self, torch.tensor(torch.nan))
+            return self._of_nothing()
         with _no_warning_of_small_samples():
             return super().forward(answers, target)
 
     def compute(self):
-        """Give the scores, and the confusion matrix with true classes as rows."""
-        if not self['accuracy'].update_called:
-            return dict.fromkeys(self, torch.tensor(torch.nan))
+        """
+        Give the scores, NaN without galaxies, and the confusion matrix.
+
+        True classes are its rows.
+        """
+        area = self['macro_auc']
+        if not area.update_called:
+            # Other devices exchange what they have seen with this one, which has
+            # seen nothing; of lists it needs the shape.
+            empty = torch.zeros(0, area.num_classes, device=area.device)
+            area.preds, area.target = [empty], [empty.argmax(1)]
         with _no_warning_of_small_samples():
-            return super().compute()
+            scores = super().compute()
+        return scores if scores['confusion'].any() else self._of_nothing()
+
+    def _of_nothing(self):
+        n_class, device = self['confusion'].num_classes, self['confusion'].device
+        scores = dict.fromkeys(self, torch.tensor(torch.nan, device=device))
+        none = torch.zeros(n_class, n_class, dtype=torch.long, device=device)
+        return scores | {'confusion': none}
 
 
 def _with_class(answers, target):
@@ -341,6 +358,7 @@ def _no_warning_of_small_samples():
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='No (positive|negative) samples')
         warnings.filterwarnings('ignore', message='Average precision score for one')
+        warnings.filterwarnings('ignore', message='.*before the ``update`` method')
         yield
 
 

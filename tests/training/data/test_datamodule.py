@@ -392,3 +392,26 @@ def test_every_device_needs_a_galaxy_to_validate():
         module.val_dataloader()
     # Without any nobody waits.
     assert module.test_dataloader() == []
+
+
+def test_every_task_needs_a_galaxy_a_device():
+    splits = ['train'] * 30 + ['valid'] * 10
+    few = make_task(splits=['train'] * 39 + ['valid'])
+    module = make_module({'many': make_task(splits=splits), 'few': few})
+    module.trainer = SimpleNamespace(global_rank=0, world_size=2)
+    with pytest.raises(ValueError, match="'few' has fewer 'valid' galaxies, 1, than"):
+        module.val_dataloader()
+
+
+@pytest.mark.parametrize(('n_valid', 'world'), [(17, 2), (9, 4), (3, 2), (33, 4)])
+def test_devices_have_as_many_batches_to_validate(n_valid, world):
+    splits = ['train'] * (40 - n_valid) + ['valid'] * n_valid
+    module = make_module({'one': make_task(splits=splits)})
+    shown = []
+    for rank in range(world):
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=world)
+        shown.append(indices(module.val_dataloader()))
+    assert len({len(batches) for batches in shown}) == 1
+    assert all(batch for batches in shown for batch in batches)
+    rows = sorted(row for batches in shown for batch in batches for row in batch)
+    assert rows == list(range(40 - n_valid, 40))

@@ -182,11 +182,34 @@ class TestClasses:
 
     def test_without_galaxies_or_classes_it_warns_of_nothing(self):
         metrics = ClassMetrics(3)
-        assert metrics.compute()['accuracy'].isnan()
+        nothing = metrics.compute()
+        assert all(nothing[name].isnan() for name in set(nothing) - {'confusion'})
+        assert nothing['confusion'].tolist() == [[0] * 3] * 3
         assert metrics(torch.ones(1, 3), torch.tensor([-1]))['macro_f1'].isnan()
         metrics.update(torch.eye(3), torch.tensor([0, 0, 0]))
         assert metrics.compute()['accuracy'].item() == pytest.approx(1 / 3)
         assert metrics(torch.eye(3), torch.tensor([0, 1, 2]))['accuracy'] == 1
+
+    def test_a_device_without_galaxies_takes_part_in_the_exchange(self):
+        sent = {}
+
+        def exchange(tensor, group):
+            sent[device].append((tensor.ndim, tensor.dtype))
+            return [tensor]
+
+        for device in ('busy', 'idle', 'without classes'):
+            sent[device] = []
+            metrics = ClassMetrics(2)
+            for metric in metrics.values():
+                metric.distributed_available_fn = lambda: True
+                metric.dist_sync_fn = exchange
+            if device == 'busy':
+                metrics.update(torch.eye(2), torch.tensor([0, 1]))
+            elif device == 'without classes':
+                metrics.update(torch.eye(2), torch.tensor([-1, -1]))
+            metrics.compute()
+        assert sent['busy']
+        assert sent['busy'] == sent['idle'] == sent['without classes']
 
     def test_reset(self):
         metrics = ClassMetrics(2)
