@@ -293,7 +293,8 @@ class Edges:
         for frame, box, pixels in found:
             rows, columns, x, y = next(places)
             values = interpolate(pixels, x - box[0], y - box[2])
-            frame.pixels[:, rows, columns] = values
+            own = frame.pixels[:, rows, columns]
+            frame.pixels[:, rows, columns] = np.where(np.isnan(own), values, own)
             frame.covered[rows, columns] = np.isfinite(values).all(0)
 
 
@@ -337,6 +338,8 @@ class _Frame:
         self.pixels = np.full((len(pixels), *shape), np.nan, np.float32)
         self.covered = np.zeros(shape, bool)
         self.fill(pixels, own)
+        self._own = self._part(own)
+        self.covered[self._own] = ~np.isnan(pixels).any(0)
 
     def _part(self, box):
         left, right, bottom, top = (box - np.repeat(self.box[[0, 2]], 2)).tolist()
@@ -347,14 +350,16 @@ class _Frame:
 
     def fill(self, pixels, box):
         part = self._part(box)
-        missing = ~self.covered[part]
-        self.pixels[:, *part][:, missing] = pixels[:, missing]
+        there = self.pixels[:, *part]
+        np.copyto(there, pixels, where=np.isnan(there) & ~self.covered[part])
         self.covered[part] = True
 
     def trimmed(self):
         """The pixels and their box without edges that nothing covers."""
-        rows = np.flatnonzero(self.covered.any(1))
-        columns = np.flatnonzero(self.covered.any(0))
+        covered = self.covered.copy()
+        covered[self._own] = True
+        rows = np.flatnonzero(covered.any(1))
+        columns = np.flatnonzero(covered.any(0))
         bottom, top = int(rows[0]), int(rows[-1]) + 1
         left, right = int(columns[0]), int(columns[-1]) + 1
         x, y = self.box[[0, 2]].tolist()

@@ -8,6 +8,7 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images.assigning import HalfWidth
+from galmorph.images.content import has_data, unobserved
 from galmorph.images.galaxy_image import MIN_SIDE
 from galmorph.images.positions import is_on_sky, world_to_pixel
 from galmorph.images.reading import read_image
@@ -20,7 +21,8 @@ class Mosaic:
     An image from which many galaxies are cut.
 
     All targets go through the WCS in one call, and a cutout is a view of the
-    pixels of the mosaic: no pixel and no header is copied.
+    pixels of the mosaic: no pixel and no header is copied. Zeros where nothing
+    was observed, as those around a drizzled mosaic, are masked.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ class Mosaic:
     >>> from galmorph.images import Mosaic
     >>> wcs = WCS({'CTYPE1': 'RA---TAN', 'CTYPE2': 'DEC--TAN', 'CRPIX1': 150.5,
     ...            'CRPIX2': 100.5, 'CDELT1': -1e-4, 'CDELT2': 1e-4})
-    >>> mosaic = Mosaic((np.zeros((200, 300), 'float32'), wcs))
+    >>> mosaic = Mosaic((np.ones((200, 300), 'float32'), wcs))
     >>> galaxy, outside = mosaic.cutouts(SkyCoord([0, 9], [0, 9], unit='deg'), 20)
     >>> galaxy
     <GalaxyImage 42 x 42 pixels, bands unknown, 0.36 arcsec / pix>
@@ -189,7 +191,9 @@ class Mosaic:
         images : list of `GalaxyImage` or `~galmorph.exceptions.ImageError`
             One for each target: a view of the mosaic, smaller where the
             mosaic ends, with the target at its exact ``position``; or the
-            error that says why there is none.
+            error that says why there is none, with the flag
+            ``BAD_COORDINATES``, ``OUTSIDE_IMAGE``, or ``NO_COVERAGE`` where a
+            band has NaN or zeros at the target, unless it is a picture.
 
         Raises
         ------
@@ -200,7 +204,7 @@ class Mosaic:
         --------
         >>> import numpy as np
         >>> from galmorph.images import Mosaic
-        >>> mosaic = Mosaic(np.zeros((200, 300), 'float32'))
+        >>> mosaic = Mosaic(np.ones((200, 300), 'float32'))
         >>> image, = mosaic.cutouts_at(100.25, 190.0, half_width=20)
         >>> image.shape2d, image.position
         ((30, 42), (20.25, 20.0))
@@ -223,13 +227,28 @@ class Mosaic:
         for x_target, y_target, is_inside, left, right, bottom, top, size in targets:
             if is_inside:
                 position = (x_target, y_target)
-                image = self.image.section(
-                    left, right, bottom, top, position=position, size=size
+                image = self._observed(
+                    self.image.section(
+                        left, right, bottom, top, position=position, size=size
+                    )
                 )
             else:
                 image = self._outside(x_target, y_target)
             images.append(image)
         return images
+
+    def _observed(self, image):
+        """A cutout with a mask where nothing was observed, or an error."""
+        if image.is_picture:
+            return image
+        if not has_data(image.data, *image.position):
+            x, y = np.add(image.position, image.origin) - self.image.origin
+            msg = f'the mosaic has no data at x={x:.1f}, y={y:.1f}'
+            return ImageError(msg, flag=MorphologyFlag.NO_COVERAGE)
+        missing = unobserved(image.data, image.mask)
+        if missing is not None:
+            image.mask = missing if image.mask is None else image.mask | missing
+        return image
 
     def _outside(self, x, y):
         if not (np.isfinite(x) and np.isfinite(y)):

@@ -1,14 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Many cutouts of a mosaic that consists of many files."""
 
-import math
-
 import astropy.units as u
 import numpy as np
 
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images.assigning import HalfWidth, assign, frame_bounds
+from galmorph.images.content import has_data, unobserved
 from galmorph.images.edges import Edges
 from galmorph.images.fields import FieldReader
 from galmorph.images.galaxy_image import MIN_SIDE
@@ -67,8 +66,9 @@ class TiledMosaic:
     Tiles overlap as they like; they may be rotated, of other projections, frames,
     pixel scales and units. A neighbour on the same grid, up to whole pixels,
     completes a cutout with its pixels as they are; one on another grid is
-    interpolated, linearly in both directions, for what is missing only. What no
-    tile covers is NaN, or cut off where that holds up to the edge of the cutout.
+    interpolated, linearly in both directions, for what is missing only. Zeros
+    where nothing was observed, as those around a drizzled tile, are missing. What
+    no tile covers is NaN, or cut off where that holds up to the edge of the cutout.
     Where a tile has NaN or zeros at a target, the next one that holds it is taken.
 
     Files ending in ``.gz`` or ``.bz2`` are decompressed as a whole, tile-compressed
@@ -344,24 +344,27 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
             return [error] * len(x)
         pieces = list(zip(pixels, own, strict=True))
         places = zip((x - own[:, 0]).tolist(), (y - own[:, 2]).tolist(), strict=True)
-        has_data = [
-            _has_data(piece, *place)
+        is_seen = [
+            has_data(piece, *place)
             for (piece, _), place in zip(pieces, places, strict=True)
         ]
+        pieces = [(_without_zeros(piece), box) for piece, box in pieces]
         frames = np.stack([np.minimum(wanted, own), np.maximum(wanted, own)], 1)[
             :, [0, 1, 0, 1], [0, 1, 2, 3]
         ]
-        rows = np.flatnonzero((frames != own).any(1) & has_data)
+        lacks = [bool(np.isnan(piece).any()) for piece, _ in pieces]
+        rows = np.flatnonzero(((frames != own).any(1) | lacks) & is_seen)
         if rows.size and self.n_tiles > 1:
             completed = self._edges.complete(
                 index, [pieces[row] for row in rows], frames[rows], bands, unit
             )
-            for row, piece in zip(rows.tolist(), completed, strict=True):
-                pieces[row] = piece
+            for row, (piece, box) in zip(rows.tolist(), completed, strict=True):
+                # Those of a neighbour may be zeros.
+                pieces[row] = _without_zeros(piece), box
         template = self._reader.template(index, bands, unit)
         images = []
         for row, (piece, box) in enumerate(pieces):
-            if has_data[row]:
+            if is_seen[row]:
                 image = template.with_pixels(
                     piece, (int(box[0]), int(box[2])), (x[row], y[row]), sizes[row]
                 )
@@ -372,15 +375,10 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         return images
 
 
-def _has_data(pixels, x, y):
-    """Whether each band has something at the target or next to it."""
-    ny, nx = pixels.shape[1:]
-    column, row = min(round(x), nx - 1), min(round(y), ny - 1)
-    if all(math.isfinite(value) and value for value in pixels[:, row, column].tolist()):
-        return True
-    rows = slice(max(row - 1, 0), row + 2)
-    near = pixels[:, rows, max(column - 1, 0) : column + 2]
-    return bool((np.isfinite(near) & (near != 0)).any((1, 2)).all())
+def _without_zeros(pixels):
+    """Pixels with NaN where nothing was observed."""
+    missing = unobserved(pixels)
+    return pixels if missing is None else np.where(missing, np.float32('nan'), pixels)
 
 
 def _importance(error):

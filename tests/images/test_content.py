@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import GalaxyImage, check_content
-from galmorph.images.content import is_covered
+from galmorph.images.content import has_data, is_covered, unobserved
 from tests.helpers.fits import make_pixels
+
+Y, X = np.mgrid[:121, :121] - 60.0
+RNG = np.random.default_rng(3)
+NOISE = RNG.normal(size=X.shape)
+GALAXY = 40 * np.exp(-np.hypot(X, Y) / 6)
+MODEL = np.where(GALAXY > 0.1, GALAXY, 0)
 
 
 class TestCheckContent:
@@ -79,3 +85,82 @@ class TestCovered:
         assert is_covered(empty, 29.4, -0.4)
         assert not is_covered(empty, 29.6, 3)
         assert not is_covered(empty, np.nan, 3)
+
+
+class TestUnobserved:
+    """Zeros from the edge inwards are missing where the rest is a noisy sky."""
+
+    def find(self, plane):
+        plane = np.asarray(plane, 'float32')
+        found = unobserved(plane[np.newaxis])
+        return np.zeros(plane.shape, bool) if found is None else found[0]
+
+    @pytest.mark.parametrize('level', [0, 1.5, 3, 1000])
+    @pytest.mark.parametrize(
+        'where',
+        [
+            X < -20,
+            X + 0.6 * Y < -10,
+            (X < -3) | (Y < -3),
+            X > 57,
+            abs(X + Y / 9 + 20) < 4,
+        ],
+        ids=['half', 'slanted', 'corner', 'strip', 'gap'],
+    )
+    def test_outside_the_field_of_view(self, where, level):
+        plane = NOISE + GALAXY + level
+        np.testing.assert_array_equal(self.find(np.where(where, 0, plane)), where)
+
+    def test_zeros_beside_pixels_that_are_not_finite_or_masked(self):
+        plane = np.where(X < -40, 0, NOISE + GALAXY)
+        plane[:, :10] = np.nan
+        np.testing.assert_array_equal(self.find(plane), plane == 0)
+        plane[:60, :10] = np.inf
+        plane[60:, :10] = 3
+        mask = np.zeros((1, 121, 121), bool)
+        mask[:, :, :10] = True
+        found = unobserved(plane[np.newaxis], mask)
+        np.testing.assert_array_equal(found[0], plane == 0)
+
+    def test_correlated_noise(self):
+        plane = NOISE + GALAXY
+        smooth = sum(np.roll(plane, s, (0, 1)) for s in ((0, 0), (0, 1), (1, 0)))
+        smooth[:, :30] = 0
+        assert self.find(smooth).sum() == 30 * 121
+
+    def test_each_band_by_itself(self):
+        planes = np.array([NOISE, NOISE + 1])
+        planes[1, :, :30] = 0
+        np.testing.assert_array_equal(unobserved(planes), planes == 0)
+
+    @pytest.mark.parametrize(
+        'plane',
+        [
+            MODEL,
+            MODEL[30:90, 30:90],
+            sum(np.roll(MODEL, s, (0, 1)) for s in ((0, 0), (50, 9), (-20, -48))),
+            np.where(GALAXY > 1, GALAXY + NOISE, 0),
+            RNG.poisson(GALAXY),
+            *(RNG.poisson(GALAXY + sky) for sky in (0.03, 0.1, 0.3)),
+            *(np.maximum(NOISE + GALAXY + sky, 0) for sky in (1, 0, -1, -2)),
+            np.rint(NOISE + GALAXY),
+        ],
+    )
+    def test_sky_of_zeros(self, plane):
+        assert not self.find(plane).any()
+
+    def test_hole_and_dead_pixels(self):
+        plane = NOISE + GALAXY
+        plane[70:90, 20:40] = 0
+        plane[0, 5:7] = plane[50, 0] = plane[-1, -1] = 0
+        assert not self.find(plane).any()
+
+
+class TestHasData:
+    @pytest.mark.parametrize('value', [0, np.nan, np.inf])
+    def test_needs_each_band(self, value):
+        pixels = np.ones((2, 20, 30))
+        pixels[1, :, :10] = value
+        assert has_data(pixels, 10.4, 5)
+        assert has_data(pixels, 9, 5)
+        assert not has_data(pixels, 8.4, 5)

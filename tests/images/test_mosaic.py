@@ -148,8 +148,43 @@ class TestCutouts:
             make_mosaic().cutouts_at(50, 50, 9, [3] * u.K)
 
     def test_smallest_mosaic(self):
-        (image,) = Mosaic(np.zeros((8, 8))).cutouts_at(0, 7, 1)
+        (image,) = Mosaic(np.ones((8, 8))).cutouts_at(0, 7, 1)
         assert image.shape2d == (8, 8)
+
+    def test_no_data_at_the_target(self):
+        pixels = make_pixels(SHAPE)
+        pixels[:, :150] = 0
+        for data in (pixels, np.where(pixels == 0, np.nan, pixels)):
+            mosaic = Mosaic((data, make_wcs(SHAPE)))
+            x, y = [130, 170], [100, 100.0]
+            for found in (
+                mosaic.cutouts_at(x, y, 40),
+                mosaic.cutouts(mosaic.image.wcs.pixel_to_world(x, y), 40),
+            ):
+                error, image = found
+                assert error.flag == MorphologyFlag.NO_COVERAGE
+                assert 'no data at x=130.0, y=100.0' in str(error)
+                assert image.position == pytest.approx((40, 40), abs=1)
+
+    def test_zeros_without_data_are_masked(self):
+        pixels = make_pixels((2, *SHAPE))
+        pixels[0, :, :150] = 0
+        mosaic = Mosaic(np.ma.masked_greater(pixels, 60))
+        near, far = mosaic.cutouts_at([165, 250], [100, 100], 40)
+        part = pixels[:, 60:141, 125:206]
+        np.testing.assert_array_equal(near.mask, (part == 0) | (part > 60))
+        assert np.shares_memory(near.data, mosaic.image.data)
+        assert not far.mask.any()
+        assert mosaic.image.mask.sum() == (pixels > 60).sum()
+
+    def test_black_of_a_picture_and_of_a_model_is_the_sky(self):
+        black = np.zeros((*SHAPE, 3), 'u1')
+        black[:, 150:] = 7
+        assert Mosaic(black).cutouts_at(130, 100, 40)[0].mask is None
+        y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+        radius = np.hypot(x - 150, y - 100)
+        model = np.where(radius < 20, np.exp(-radius / 5), 0)
+        assert Mosaic(model).cutouts_at(150, 100, 40)[0].mask is None
 
     def test_repr(self):
         assert repr(Mosaic(GalaxyImage(make_pixels()))).startswith('<Mosaic of <Galaxy')

@@ -16,8 +16,9 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from galmorph.exceptions import ChangedFileError, ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import Mosaic, TiledMosaic, open_mosaic
+from galmorph.images.celestial import shift_wcs
 from tests.helpers.fits import make_wcs
-from tests.helpers.tiles import SHAPE, divide, make_sky, positions, write
+from tests.helpers.tiles import CUTS, SHAPE, divide, make_sky, positions, write
 
 FLAGS = MorphologyFlag
 
@@ -97,6 +98,45 @@ class TestUndivided:
         coords = positions(wcs, 5)
         images = tiled.cutouts(coords.transform_to(frame), 12)
         assert_same(images, tiled.cutouts(coords, 12))
+
+
+class TestZeros:
+    def test_without_data_are_missing(self, tmp_path):
+        sky, wcs = make_sky(), make_wcs(SHAPE, rotation=20)
+        sky[:, :100] = 0
+        write(tmp_path / 'a.fits', sky, wcs)
+        coords = wcs.pixel_to_world([120.0, 300], [150.0, 100])
+        near, far = TiledMosaic(tmp_path).cutouts(coords, 40)
+        assert np.isnan(near.data).sum() == (near.data.shape[1]) * 20
+        masked, other = Mosaic((sky, wcs)).cutouts(coords, 40)
+        np.testing.assert_array_equal(np.isnan(near.data), masked.mask)
+        np.testing.assert_array_equal(far.data, other.data)
+
+    @pytest.mark.parametrize('value', [0, np.nan])
+    @pytest.mark.parametrize('x', [180.0, 200.0])
+    def test_neighbour_with_data_replaces_them(self, tmp_path, value, x):
+        sky, wcs = make_sky(), make_wcs(SHAPE)
+        (left, right), _ = CUTS
+        for name, (start, stop), border in (
+            ('a', left, slice(-12, None)),
+            ('b', right, slice(0, 3)),
+        ):
+            part = sky[:, start:stop].copy()
+            part[:, border] = value
+            write(tmp_path / f'{name}.fits', part, shift_wcs(wcs, start, 0))
+        coords = wcs.pixel_to_world([x], [150.0])
+        found = TiledMosaic(tmp_path).cutouts(coords, 25)
+        assert_same(found, Mosaic((sky, wcs)).cutouts(coords, 25))
+
+    def test_of_a_neighbour_are_missing(self, tmp_path):
+        sky, wcs = make_sky(), make_wcs(SHAPE)
+        sky[:, 220:] = 0
+        tiles = TiledMosaic(divide(tmp_path / 'tiles', sky, wcs))
+        (image,) = tiles.cutouts(wcs.pixel_to_world([195.0], [80.0]), 50)
+        (x, y), (ny, nx) = image.origin, image.shape2d
+        expected = np.where(sky == 0, np.nan, sky)[y : y + ny, x : x + nx]
+        assert x + nx > 240
+        np.testing.assert_array_equal(image.data[0], expected)
 
 
 class TestAssign:
