@@ -13,6 +13,7 @@ from astropy.table import Column
 
 from galmorph.exceptions import ImageError
 from galmorph.images import GalaxyImage, open_mosaic, read_image
+from galmorph.preprocessing import _field
 from galmorph.preprocessing.prepare import measure_image
 
 __all__ = [
@@ -210,12 +211,13 @@ def _reads_alone(obj):
     return isinstance(obj, (str, bytes, os.PathLike, np.ndarray, GalaxyImage))
 
 
-def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
+def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024, reach=None):
     """
     Cut the targets of a table out of a mosaic, a chunk at a time.
 
-    Each cutout holds the frame of the recipe around its galaxy. Where the
-    size is not known the cutout grows until the measured size fits.
+    Each cutout holds the frame of the recipe around its galaxy, and all that the
+    network sees of it as in `half_widths`. Where the size is not known the cutout
+    grows until the measured size fits.
 
     Parameters
     ----------
@@ -230,6 +232,8 @@ def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
         it is NaN.
     chunk_size : int, optional
         Rows whose cutouts are made together.
+    reach : `~numpy.ndarray`, shape (n, 3, 3), optional
+        Further affines of the frame, as in `half_widths`.
 
     Returns
     -------
@@ -255,21 +259,21 @@ def iterate_mosaic(mosaic, coords, recipe, *, sizes=None, chunk_size=1024):
     >>> wcs.wcs.crval = 150, 2
     >>> wcs.wcs.crpix = 101, 101
     >>> wcs.wcs.cdelt = -1 / 3600, 1 / 3600
-    >>> mosaic = GalaxyImage(np.zeros((200, 200)), bands='r', wcs=wcs)
+    >>> mosaic = GalaxyImage(np.ones((200, 200)), bands='r', wcs=wcs)
     >>> rows = iterate_mosaic(
     ...     mosaic, SkyCoord([150], [2], unit='deg'), Recipe(), sizes=[5] * u.arcsec)
     >>> [read_target(row).shape2d for row in rows]
     [(45, 45)]
     """
     mosaic = open_mosaic(mosaic)
-    return _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size)
+    return _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size, reach=reach)
 
 
-def _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size):
+def _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size, *, reach):
     for start in range(0, len(coords), chunk_size):
         rows = np.arange(start, min(start + chunk_size, len(coords)))
         some_sizes = None if sizes is None else sizes[rows]
-        half, has_size = half_widths(some_sizes, recipe, len(rows))
+        half, has_size = half_widths(some_sizes, recipe, len(rows), reach)
         n_bytes = np.where(
             has_size,
             mosaic.cutout_bytes(half, len(rows)),
@@ -280,14 +284,14 @@ def _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size):
         for number in np.unique(part):
             some = part == number
             images = np.full(len(rows), None)
-            for which, reached in (
+            for which, half_width in (
                 (some & has_size, half[some & has_size]),
                 (some & ~has_size, START_HALF_WIDTH),
             ):
                 if which.any():
                     known = None if sizes is None else sizes[rows[which]]
                     images[which] = _as_objects(
-                        mosaic.cutouts(coords[rows[which]], reached, known)
+                        mosaic.cutouts(coords[rows[which]], half_width, known)
                     )
             for index in np.flatnonzero(some).tolist():
                 image = images[index]
@@ -295,12 +299,18 @@ def _iterate_mosaic(mosaic, coords, recipe, sizes, chunk_size):
                     yield image
                 else:
                     row = int(rows[index])
-                    yield functools.partial(_grown, mosaic, coords, row, image, recipe)
+                    yield functools.partial(
+                        _grown, mosaic, coords, row, image, recipe, reach=reach
+                    )
 
 
-def half_widths(sizes, recipe, n):
+def half_widths(sizes, recipe, n, reach=None):
     """
-    Tell how far the frames of galaxies reach from their centres.
+    Tell how far cutouts of galaxies reach from their centres.
+
+    That is as far as the network sees, at any angle and with zooms from 1/1.2 on,
+    no less than the frame, nor than 3 radii that hold 90 % of the light, where
+    the sky is measured.
 
     Parameters
     ----------
@@ -310,6 +320,8 @@ def half_widths(sizes, recipe, n):
         What the weights saw.
     n : int
         How many galaxies.
+    reach : `~numpy.ndarray`, shape (n, 3, 3), optional
+        Further affines of the frame for which the pixels must do.
 
     Returns
     -------
@@ -330,7 +342,7 @@ def half_widths(sizes, recipe, n):
     half, unit = np.full(n, np.nan), u.pix
     if sizes is not None:
         unit = sizes.unit
-        half = recipe.frame_scale * recipe.frame_size / 2 * _plain(sizes)
+        half = _field.reach(recipe, reach) * _plain(sizes)
     has_size = np.isfinite(half) & (half > 0)
     half = np.where(has_size, half, 1)
     if unit.is_equivalent(u.pix):
@@ -363,9 +375,9 @@ def read_target(row):
     return row() if callable(row) else row
 
 
-def _grown(mosaic, coords, row, image, recipe):
-    """A cutout of a galaxy of unknown size that holds its whole frame."""
-    reach = recipe.frame_scale * recipe.frame_size / 2
+def _grown(mosaic, coords, row, image, recipe, *, reach):
+    """A cutout of a galaxy of unknown size that reaches as far as it is seen."""
+    reach = _field.reach(recipe, reach)
     for half in _HALF_WIDTHS[1:]:
         # One that fills its cutout measures too small, but above this.
         if not reach * recipe.radius_of(measure_image(image)) > half / 2:

@@ -9,6 +9,7 @@ from astropy import units as u
 from galmorph.config import conf
 from galmorph.images import open_mosaic
 from galmorph.inference import catalog, fetching
+from galmorph.preprocessing import _field
 
 __all__ = ['ColumnFeed', 'MosaicFeed', 'SurveyFeed', 'make_feed', 'make_reader']
 
@@ -216,7 +217,7 @@ class MosaicFeed:
     ...            'CRPIX2': 100, 'CDELT1': -1e-4, 'CDELT2': 1e-4})
     >>> table = Table({'ra': [0.0], 'dec': [0.0]})
     >>> feed = MosaicFeed(
-    ...     table, Recipe(), (np.zeros((200, 200)), wcs), size=[1] * u.arcsec)
+    ...     table, Recipe(), (np.ones((200, 200)), wcs), size=[1] * u.arcsec)
     >>> rows, order = feed.rows(table)
     >>> [feed.reader(row).shape2d for row in rows]
     [(25, 25)]
@@ -352,7 +353,11 @@ class SurveyFeed:
         """
         coords = catalog.coordinates_of(table)
         sizes = catalog.sizes_of(table, self.size)
-        targets = self.source.targets(coords, radius=sizes, bands=self.bands)
+        # The radius of a catalogue is one that 90 % of the light is in.
+        reach = 0.0 if sizes is None else _field.reach(self.recipe)
+        targets = self.source.targets(
+            coords, radius=sizes, bands=self.bands, reach=reach
+        )
         order = []
         rows = fetching.iterate_source(self.source, targets, self.recipe, order)
         return rows, order

@@ -12,6 +12,13 @@ from galmorph.preprocessing.photometry import estimate_background
 # many images share a shape and go through it together.
 _SIDE_STEP = 32
 
+# Test-time zooms make a galaxy smaller by as much, and the resample takes
+# neighbours, of pixels whose size is not known before the image is.
+_FARTHEST = 1.2 * 1.1
+
+# The sky is that of the border: from here on, in 90 % radii, it has little light.
+_SKY = 3.0
+
 
 def field(affines, recipe, shape):
     """What of an image a network sees, and how much it sees beyond."""
@@ -30,6 +37,18 @@ def extent(affines, recipe):
     return [
         (v.min() - m, v.max() + m + 1) for v, m in zip((x, y), margins, strict=True)
     ]
+
+
+def reach(recipe, affines=None):
+    """How far an image should go from a galaxy in all directions, in its radii."""
+    seen = recipe.output_to_frame[None]
+    if affines is not None:
+        seen = np.concatenate([seen, affines[:, None] @ recipe.output_to_frame])
+    ends = -0.5, recipe.output_size - 0.5
+    corners = [geometry.apply_affine(seen, x, y) for x in ends for y in ends]
+    farthest = _FARTHEST * max(np.hypot(x, y).max() for x, y in corners)
+    farthest = recipe.frame_scale * max(farthest, recipe.frame_size / 2)
+    return float(max(farthest, _SKY * recipe.radius90))
 
 
 def frame_part(x, y, radius, recipe, shape):

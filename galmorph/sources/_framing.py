@@ -21,7 +21,8 @@ def wanted_side(target, default, *, low=2 * u.arcsec, high=1 * u.deg):
     ----------
     target : `~galmorph.sources.Target`
         The target. Its size counts; else 13.2 times its radius, in which the
-        frame of a network fits, 8.48 radii wide, however it is turned.
+        frame of Galaxy Zoo 2 fits, 8.48 radii wide, however it is turned; or
+        twice its reach where that is more.
     default : `~astropy.units.Quantity`
         The side where neither is known.
     low, high : `~astropy.units.Quantity`, optional
@@ -43,7 +44,8 @@ def wanted_side(target, default, *, low=2 * u.arcsec, high=1 * u.deg):
     if target.size is not None:
         return target.size.to(u.arcsec)
     if target.radius is not None:
-        return np.clip(_FRAMES * target.radius, low, high).to(u.arcsec)
+        n_radii = max(_FRAMES, 2 * target.reach)
+        return np.clip(n_radii * target.radius, low, high).to(u.arcsec)
     return default.to(u.arcsec)
 
 

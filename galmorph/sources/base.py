@@ -44,6 +44,9 @@ class Target:
         The bands that are wanted.
     meta : dict
         What a catalogue knows of it.
+    reach : float
+        How many radii around the galaxy have to be on its image; 0 where what
+        sources choose will do.
 
     Examples
     --------
@@ -58,6 +61,7 @@ class Target:
     radius: u.Quantity | None = None
     bands: tuple = ()
     meta: dict = dataclasses.field(default_factory=dict)
+    reach: float = 0.0
 
     @property
     def coord(self):
@@ -233,7 +237,7 @@ class ImageSource(abc.ABC):
         """
         return np.ones(len(coords), bool)
 
-    def targets(self, coords, *, size=None, radius=None, bands=None):
+    def targets(self, coords, *, size=None, radius=None, bands=None, reach=0.0):
         """
         Make the targets of `stream`.
 
@@ -248,6 +252,9 @@ class ImageSource(abc.ABC):
             The radii of the galaxies, angles, likewise.
         bands : str or sequence of str, optional
             The bands, ``'gri'`` for ``('g', 'r', 'i')``.
+        reach : float, optional
+            How many radii around a galaxy of a known radius have to be on its
+            image, at least.
 
         Returns
         -------
@@ -266,7 +273,14 @@ class ImageSource(abc.ABC):
         radius = _angles(radius, len(ra), 'radius')
         good = np.isfinite(ra) & np.isfinite(dec)
         return [
-            Target(float(ra[row]), float(dec[row]), size[row], radius[row], bands)
+            Target(
+                float(ra[row]),
+                float(dec[row]),
+                size[row],
+                radius[row],
+                bands,
+                reach=reach,
+            )
             if good[row]
             else ImageError(
                 f'the coordinates ({ra[row]:g}, {dec[row]:g}) are not on the sky',

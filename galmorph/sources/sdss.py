@@ -279,7 +279,8 @@ def _side(target):
         return target.size
     if target.radius is None:
         return SDSS.default_size
-    return min(max(_SIDE * target.radius, _SIDES[0]), _SIDES[1])
+    n_radii = max(_SIDE, 2 * target.reach)
+    return min(max(n_radii * target.radius, _SIDES[0]), _SIDES[1])
 
 
 def _scale(wcs):

@@ -1,4 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
+import dataclasses
 import threading
 import time
 
@@ -14,12 +15,21 @@ from galmorph.exceptions import ChangedFileError, ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import GalaxyImage, Mosaic, TiledMosaic
 from galmorph.inference import catalog
+from galmorph.inference.transforms import frame_transforms
+from galmorph.preprocessing.prepare import prepare
 from galmorph.preprocessing.recipe import Recipe
 from tests.helpers.fits import make_wcs
 from tests.helpers.galaxies import add_noise, sersic_image
 from tests.helpers.tiles import SHAPE, divide
 
 NAN = np.nan
+
+#: Recipes whose network sees the whole frame, of 4 radii R90 and 12 R50.
+EFIGI = Recipe(frame_size=88, frame_scale=0.0445, step=1.1, output_size=80, views=(0,))
+CEERS = Recipe(
+    frame_size=212, frame_scale=0.08, size='half_light_radius', step=1.875,
+    output_size=80, views=(0,),
+)  # fmt: skip
 
 
 def values_of(column):
@@ -302,6 +312,30 @@ class TestIterateMosaic:
         assert image.size == size
         found = np.ravel(image.wcs.world_to_pixel(coords))
         np.testing.assert_allclose(found, image.position, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        'recipe', [EFIGI, CEERS, dataclasses.replace(CEERS, step=1)]
+    )
+    def test_known_size_holds_what_is_seen(self, recipe):
+        light = sersic_image((700, 700), r_eff=9.0, flux=1e5)
+        wcs = make_wcs((700, 700), rotation=45)
+        mosaic = Mosaic((add_noise(light, 0.3), wcs))
+        coords = wcs.pixel_to_world([349.5], [349.5])
+        size = [18 / recipe.radius90] * u.pix
+        (row,) = catalog.iterate_mosaic(mosaic, coords, recipe, sizes=size)
+        transforms = frame_transforms(48, zooms=(1 / 1.2, 1, 1.2))
+        cut, whole = (
+            prepare(image, recipe, transforms)
+            for image in (row, mosaic.image.at((349.5, 349.5), size[0]))
+        )
+        assert whole.flags == cut.flags
+        assert not cut.flags & MorphologyFlag.EDGE
+        np.testing.assert_allclose(cut.affines, whole.affines)
+        ny, nx = cut.pixels.shape[1:]
+        # The level of the sky differs by its error.
+        np.testing.assert_allclose(cut.pixels, whole.pixels[:, :ny, :nx], atol=1e-4)
+        # sky on the border, for its level
+        assert min(row.shape2d) >= 2 * 3 * 18
 
     @pytest.mark.parametrize(('r_eff', 'side'), [(3.0, 97), (12.0, 385)])
     def test_unknown_size_grows_until_it_fits(self, r_eff, side):

@@ -14,9 +14,12 @@ from galmorph import decode_flags
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import GalaxyImage
+from galmorph.inference.catalog import read_target
+from galmorph.inference.feeds import SurveyFeed
 from galmorph.inference.fetching import survey_order, wanted_bands
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.sources import ImageSource, register_source, registry
+from galmorph.sources._framing import wanted_side
 from tests.helpers.fits import make_wcs
 from tests.helpers.galaxies import sersic_image
 
@@ -119,6 +122,18 @@ class TestTable:
         assert source.asked[1].radius is None
         smooth = annotated['smooth_or_features_smooth']
         assert abs(smooth[0] - smooth[1]) > 1e-4
+
+    def test_asks_for_all_that_the_weights_see(self, source):
+        recipe = Recipe(
+            frame_size=212, frame_scale=0.08, size='half_light_radius', step=1.875,
+            output_size=80,
+        )  # fmt: skip
+        table = Table({'ra': [3.0], 'dec': [10.0], 'r50': [2.0]})
+        rows, _ = SurveyFeed(table, recipe, source, size='r50').rows(table)
+        assert [read_target(row).size for row in rows] == [2 * u.arcsec]
+        # 12 radii, turned by 45 degrees
+        side = wanted_side(source.asked[0], 1 * u.arcmin)
+        assert 12 * 2**0.5 * 2 * u.arcsec < side < 50 * u.arcsec
 
     def test_bands(self, classifier, source):
         table = Table({'ra': [3.0], 'dec': [10.0]})

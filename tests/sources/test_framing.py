@@ -61,6 +61,13 @@ class TestSide:
         assert side > 424 * 0.02 * 2 * u.arcsec * np.sqrt(2)
         assert side < 15 * 2 * u.arcsec
 
+    def test_reach_counts_where_it_is_more(self):
+        target = Target(0, 0, radius=2 * u.arcsec, reach=11)
+        assert wanted_side(target, 5 * u.arcsec) == 44 * u.arcsec
+        assert wanted_side(target, 5 * u.arcsec, high=40 * u.arcsec) == 40 * u.arcsec
+        less = wanted_side(Target(0, 0, radius=2 * u.arcsec, reach=3), 5 * u.arcsec)
+        assert less == wanted_side(Target(0, 0, radius=2 * u.arcsec), 5 * u.arcsec)
+
     @pytest.mark.parametrize(
         ('radius', 'expected'), [(1e-3, 2), (1e5, 3600)], ids=['tiny', 'huge']
     )

@@ -189,6 +189,14 @@ class TestSize:
         wanted = arcsec / SCALE
         assert wanted - 1 <= min(image.shape2d) <= max(image.shape2d) <= wanted + 1.5
 
+    def test_as_far_as_weights_see(self, archive, server, make_source):
+        source, radius = make_source(), 4 * u.arcsec
+        targets = source.targets(
+            archive.coords()[:1], radius=radius, reach=8, bands='r'
+        )
+        ((_, image),) = source.stream(targets)
+        assert image().shape2d[0] == pytest.approx(2 * 8 * 4 / SCALE, abs=1.5)
+
     def test_is_that_of_the_catalogue(self, archive, server, make_source):
         archive.rows[0]['petroR90_r'] = 5.0
         image = fetch(make_source(), archive.coords(), bands='r')

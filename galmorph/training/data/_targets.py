@@ -12,17 +12,10 @@ from galmorph.exceptions import ImageError, LabelError
 from galmorph.images import open_mosaic, read_image
 from galmorph.images.finding import is_remote
 from galmorph.inference.catalog import iterate_mosaic, read_target
-from galmorph.preprocessing import geometry
 
 __all__ = []
 
 _MAX_ROWS = 10
-
-# The resample takes neighbours, of pixels whose size is not known here.
-_SPARE = 1.1
-
-# Test-time zooms go to 1.2.
-_ZOOMED = geometry.scaling(1.3)[None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,11 +33,9 @@ class MosaicTarget:
 
     def cut(self, recipe, *, size=None, reach=None):
         """Cut out what a recipe shows of the galaxy, and affines of its frame."""
-        frame_scale = recipe.frame_scale * _margin(recipe, reach)
-        wide = dataclasses.replace(recipe, frame_scale=frame_scale)
         coords = SkyCoord([self.ra], [self.dec], unit=u.deg)
         sizes = None if size is None else u.Quantity([size])
-        (row,) = iterate_mosaic(self.mosaic, coords, wide, sizes=sizes)
+        (row,) = iterate_mosaic(self.mosaic, coords, recipe, sizes=sizes, reach=reach)
         image = read_target(row)
         if isinstance(image, ImageError):
             raise image
@@ -96,25 +87,12 @@ def open_images(images, recipe, sizes=None):
         try:
             if isinstance(image, MosaicTarget):
                 size = None if sizes is None else sizes[row]
-                opened[row] = image.cut(recipe, size=size, reach=_ZOOMED)
+                opened[row] = image.cut(recipe, size=size)
             else:
                 opened[row] = image() if callable(image) else image
         except ImageError:
             continue
     return opened
-
-
-def _margin(recipe, reach):
-    """How much farther than the frame the network looks, whatever its angle."""
-    seen = recipe.output_to_frame
-    if reach is not None:
-        seen = np.concatenate([seen, (reach[:, None] @ seen).reshape(-1, 3, 3)])
-    low, high = -0.5, recipe.output_size - 0.5
-    corners = [
-        geometry.apply_affine(seen, x, y) for x in (low, high) for y in (low, high)
-    ]
-    farthest = max(np.hypot(x, y).max() for x, y in corners)
-    return max(1.0, _SPARE * farthest / (recipe.frame_size / 2))
 
 
 def within(images, folder):
