@@ -26,7 +26,8 @@ class Engine:
     The answers do not depend on the batch that a galaxy is in: images of one
     shape are resampled together, each by its own matrix, and the network has
     no part that looks across a batch. If memory runs out the batch is halved
-    and the work goes on.
+    and the work goes on. An image that is too large on its own gets no answer,
+    and the batch is as long as before.
 
     Parameters
     ----------
@@ -136,28 +137,64 @@ class Engine:
         spread : `~numpy.ndarray` or None
             Standard deviations, of the same shape; `None` where the network
             does not know them.
+        lost : `~numpy.ndarray` of bool, shape (n,)
+            The images for which memory ran out; their answers are NaN.
+
+        Raises
+        ------
+        RuntimeError
+            If memory does not even do for the network, whatever the image.
         """
-        parts, start = [], 0
+        lost = np.zeros(len(images), bool)
+        parts, start, whole = [], 0, self.batch_size
         while start < len(images):
             n_transform = images[start].affines.shape[0]
             step = max(1, self.batch_size // n_transform)
-            try:
-                parts.append(self._run_batch(images[start : start + step]))
-            except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error) or self.batch_size == 1:
-                    raise
+            found = self._try_batch(images[start : start + step])
+            if found is not None:
+                parts.append(found)
+                start += step
+            elif self.batch_size > 1:
                 self.batch_size //= 2
                 logger.warning(
                     'memory ran out; the batch size is %d now', self.batch_size
                 )
             else:
-                start += step
+                parts.append(self._no_answer(n_transform))
+                lost[start] = True
+                start += 1
+                self.batch_size = whole
+                logger.warning(
+                    'memory ran out for one image, which gets no answer; the batch '
+                    'size is %d again',
+                    whole,
+                )
         if not parts:
             empty = np.empty((0, 1, 0), np.float32)
-            return empty, empty if self.has_spread else None
+            return empty, empty if self.has_spread else None, lost
         answers, spreads = zip(*parts, strict=True)
         spread = np.concatenate(spreads) if self.has_spread else None
-        return np.concatenate(answers), spread
+        return np.concatenate(answers), spread, lost
+
+    def _try_batch(self, images):
+        """What the network says, or None where memory runs out."""
+        try:
+            return self._run_batch(images)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        # The error, which holds on to the memory, is gone here.
+        return None
+
+    def _no_answer(self, n_transform):
+        """NaN, once it is clear that a small image would have got an answer."""
+        size = self.recipe.output_size
+        shape = 1, len(self.recipe.views), len(self.recipe.bands), size, size
+        with torch.inference_mode():
+            blank = torch.zeros(shape, dtype=self.dtype, device=self.device)
+            answers, _ = self._predict(blank)
+        answers = np.full((1, n_transform, answers.shape[-1]), np.nan, np.float32)
+        return answers, answers if self.has_spread else None
 
     def _run_batch(self, images):
         with torch.inference_mode():

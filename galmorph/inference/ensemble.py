@@ -127,12 +127,13 @@ class EnsembleEngine:
         -------
         answers, spread : `~numpy.ndarray`
             As `run`, and standard deviations of that shape or `None`.
+        lost : `~numpy.ndarray` of bool, shape (n,)
+            The images for which memory ran out for any of them.
         """
         found = [
             member.run_with_spread([image.parts[number] for image in images])
             for number, member in enumerate(self.members)
         ]
-        answers = np.concatenate([answers for answers, _ in found], axis=1)
-        if not self.has_spread:
-            return answers, None
-        return answers, np.concatenate([spread for _, spread in found], axis=1)
+        answers, spreads, lost = zip(*found, strict=True)
+        spread = np.concatenate(spreads, axis=1) if self.has_spread else None
+        return np.concatenate(answers, axis=1), spread, np.any(lost, axis=0)

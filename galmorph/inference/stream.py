@@ -354,13 +354,20 @@ class _Work(NamedTuple):
         return answers
 
     def finish_batch(self, answers, batch):
-        indices = [index for index, _ in batch]
-        found, spread = self.engine.run_with_spread([image for _, image in batch])
+        indices = np.array([index for index, _ in batch])
+        images = [image for _, image in batch]
+        found, spread, lost = self.engine.run_with_spread(images)
         averages = _average(found, spread, self.schema, self.transforms)
         answers.values[indices], deviation = averages
         if answers.std is not None:
             answers.std[indices] = deviation
-        self.progress.update(len(batch))
+        for index in indices[lost]:
+            answers.flags[index] |= MorphologyFlag.NOT_PREDICTED
+            answers.reasons[index] = (
+                'memory ran out for this image alone; give a smaller one, or its '
+                'right size'
+            )
+        self.progress.update(len(batch), n_failed=int(lost.sum()))
 
 
 @contextlib.contextmanager

@@ -101,8 +101,8 @@ def prepare(image, recipe, transforms=None, *, reach=None):
     Raises
     ------
     `~galmorph.exceptions.ImageError`
-        If the image has no content, or its size is an angle and it has no
-        WCS.
+        If the image has no content, its size is an angle and it has no WCS, or
+        the galaxy's radius exceeds its longer side.
 
     Examples
     --------
@@ -262,6 +262,15 @@ def _frame_to_pixels(image, recipe):
         linear = geometry.translation(*position) @ parity
     if recipe.radius90 * radius < _MIN_RADIUS:
         flags |= MorphologyFlag.UNRESOLVED
+    if size is not None and recipe.radius90 * radius > max(image.shape2d):
+        # It shows next to nothing of the galaxy, and the cost has no limit.
+        ny, nx = image.shape2d
+        msg = (
+            f'the size {size} is a radius of {radius:.4g} pixels, larger than the '
+            f'image of {nx} x {ny} pixels; check its unit and the scale of the WCS, '
+            'or give no size'
+        )
+        raise ImageError(msg, flag=MorphologyFlag.INVALID_IMAGE)
     return linear @ geometry.scaling(recipe.frame_scale * radius), radius, flags
 
 

@@ -8,6 +8,7 @@ import torch
 
 from galmorph.images import GalaxyImage, read_image
 from galmorph.inference.engine import Engine
+from galmorph.inference.ensemble import EnsembleEngine
 from galmorph.inference.transforms import frame_transforms
 from galmorph.preprocessing.prepare import prepare
 from galmorph.preprocessing.recipe import Recipe
@@ -45,10 +46,27 @@ class Hungry(TinyNetwork):
         return super().raw(views)
 
 
+class Dazzled(TinyNetwork):
+    """Runs out of memory wherever a picture is white."""
+
+    def raw(self, views):
+        if (views.flatten(1).mean(1) > 0.8).any():
+            raise torch.cuda.OutOfMemoryError
+        return super().raw(views)
+
+
+def whiten(images, *rows):
+    """Make some images white."""
+    for row in rows:
+        pixels = np.full_like(images[row].pixels, 255)
+        images[row] = dataclasses.replace(images[row], pixels=pixels)
+    return images
+
+
 class TestSpread:
     def test_networks_that_do_not_know(self):
         engine = make_engine()
-        answers, spread = engine.run_with_spread(make_images(2))
+        answers, spread, _ = engine.run_with_spread(make_images(2))
         assert not engine.has_spread
         assert spread is None
         np.testing.assert_array_equal(answers, engine.run(make_images(2)))
@@ -58,7 +76,7 @@ class TestSpread:
         network = TinyNetwork(STRUCTURE, head='dirichlet')
         engine = make_engine(network, batch_size=3)
         images = make_images(4, n_transforms=2)
-        answers, spread = engine.run_with_spread(images)
+        answers, spread, _ = engine.run_with_spread(images)
         assert engine.has_spread
         assert answers.shape == spread.shape == (4, 2, 37)
         raw = network.raw(engine.render(images).flatten(0, 1))
@@ -74,7 +92,7 @@ class TestSpread:
         engine = make_engine(network, precision='bf16')
         assert network.head.scale.dtype == torch.float32
         assert engine.network.head.offset[0] == np.float32(3.21)
-        answers, spread = engine.run_with_spread(make_images(2))
+        answers, spread, _ = engine.run_with_spread(make_images(2))
         assert answers.shape == (2, 1, 17)
         assert (spread > 0).all()
 
@@ -200,6 +218,39 @@ class TestMemoryRunsOut:
         engine = make_engine(Hungry(limit=0), batch_size=4)
         with pytest.raises(torch.cuda.OutOfMemoryError):
             engine.run(make_images(3))
+
+    @pytest.mark.parametrize('head', ['divisive', 'dirichlet'])
+    @pytest.mark.parametrize('rows', [[5], [0, 8], range(9)])
+    @pytest.mark.parametrize('n_transforms', [1, 2])
+    def test_one_image_that_is_too_large(self, caplog, head, rows, n_transforms):
+        engine = make_engine(Dazzled(STRUCTURE, head=head), batch_size=8)
+        images = make_images(9, n_transforms)
+        wanted = make_engine(TinyNetwork(STRUCTURE, head=head)).run(images)
+        with caplog.at_level(logging.WARNING, 'galmorph'):
+            answers, spread, lost = engine.run_with_spread(whiten(images, *rows))
+        assert np.flatnonzero(lost).tolist() == list(rows)
+        assert answers.shape == (9, n_transforms, 37)
+        assert np.isnan(answers[lost]).all()
+        np.testing.assert_allclose(answers[~lost], wanted[~lost], atol=1e-5)
+        assert (spread is None) == (head == 'divisive')
+        if spread is not None:
+            np.testing.assert_array_equal(np.isnan(spread), np.isnan(answers))
+        assert engine.batch_size == 8
+        assert 'the batch size is 8 again' in caplog.text
+
+    def test_one_image_that_is_too_large_for_a_member(self):
+        members = [make_engine(Dazzled(STRUCTURE)), make_engine()]
+        ensemble = EnsembleEngine(members)
+        transforms = frame_transforms(1)
+        images = [
+            ensemble.prepare(read_image(stamp), transforms) for stamp in draw_stamps(3)
+        ]
+        parts = tuple(whiten(list(images[1].parts), 0))
+        images[1] = dataclasses.replace(images[1], parts=parts)
+        answers, spread, lost = ensemble.run_with_spread(images)
+        assert lost.tolist() == [False, True, False]
+        assert answers.shape == (3, 2, 37)
+        assert spread is None
 
     def test_other_errors_are_not_taken_for_it(self):
         engine = make_engine(Hungry(limit=0, error=RuntimeError('mat1 and mat2')))

@@ -42,7 +42,7 @@ class FakeEngine:
         return answers + np.arange(shape[1])[:, None]
 
     def run_with_spread(self, images):
-        return self.run(images), None
+        return self.run(images), None, np.zeros(len(images), bool)
 
 
 class SureEngine(FakeEngine):
@@ -53,7 +53,17 @@ class SureEngine(FakeEngine):
 
     def run_with_spread(self, images):
         answers = self.run(images)
-        return answers, np.full_like(answers, 3)
+        return answers, np.full_like(answers, 3), np.zeros(len(images), bool)
+
+
+class ShortEngine(FakeEngine):
+    """Runs out of memory for image number 3."""
+
+    def run_with_spread(self, images):
+        answers = self.run(images)
+        lost = answers[:, 0, 0] == 3
+        answers[lost] = np.nan
+        return answers, None, lost
 
 
 @pytest.fixture
@@ -157,6 +167,15 @@ class TestClassify:
         assert reasons[3] == reason
         assert ''.join(reasons) == reason
         np.testing.assert_array_equal(path[4:, 0], np.arange(4, 20))
+
+    def test_memory_that_runs_out_costs_its_own_row_only(self):
+        path, _, flags, reasons = run(range(9), ShortEngine())
+        assert np.flatnonzero(np.isnan(path[:, 0])).tolist() == [3]
+        lost = MorphologyFlag.NOT_PREDICTED | MorphologyFlag.FRAME_ASSUMED
+        assert flags[3] == lost
+        assert set(flags[[0, 4]]) == {MorphologyFlag.FRAME_ASSUMED}
+        assert reasons[3].startswith('memory ran out for this image')
+        assert ''.join(reasons) == reasons[3]
 
     def test_image_errors_keep_their_flag(self):
         outside = ImageError('far away', flag=MorphologyFlag.OUTSIDE_IMAGE)

@@ -574,6 +574,16 @@ class TestRefusals:
             prepare(image, RECIPE)
         assert caught.value.flag == F.INVALID_IMAGE
 
+    @pytest.mark.parametrize('size', [9999 * u.arcsec, 400 * u.pix, 1e300 * u.deg])
+    def test_size_larger_than_the_image(self, size):
+        with pytest.raises(ImageError, match='larger than the image of 161 x 151') as e:
+            prepare(sdss_image(size=size), RECIPE)
+        assert e.value.flag == F.INVALID_IMAGE
+        assert str(size) in str(e.value)
+
+    def test_size_as_large_as_the_image(self):
+        assert prepare(sdss_image(size=150 * u.pix), RECIPE).flags & F.EDGE
+
     def test_an_angle_without_a_wcs(self):
         image = GalaxyImage(sdss_image().data, bands='gri', size=5 * u.arcsec)
         message = r'the size 5.0 arcsec is an angle, .* give a WCS, or the size in pix'
