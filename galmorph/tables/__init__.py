@@ -9,6 +9,12 @@ columns are what `~astropy.table.QTable` makes of them.
 """
 
 from galmorph.tables.reading import TableStream, open_tables
-from galmorph.tables.writing import TableWriter, find_writer
+from galmorph.tables.writing import TableWriter, check_writable, find_writer
 
-__all__ = ['TableStream', 'TableWriter', 'find_writer', 'open_tables']
+__all__ = [
+    'TableStream',
+    'TableWriter',
+    'check_writable',
+    'find_writer',
+    'open_tables',
+]

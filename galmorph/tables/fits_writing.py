@@ -69,6 +69,12 @@ class FITSWriter:
                     '.parquet, or leave it out'
                 )
                 raise ValueError(msg)
+            if not name.isascii():
+                msg = (
+                    f'FITS has no letters but ASCII for the name of column {name!r}; '
+                    'write .parquet, or rename it'
+                )
+                raise ValueError(msg)
             if isinstance(column, MaskedColumn):
                 if column.dtype.kind == 'i' and column.dtype.itemsize > 1:
                     self._nulls[name] = _null_of(column)
@@ -157,7 +163,8 @@ class FITSWriter:
             if np.any(~mask & (values == null)):
                 msg = (
                     f'column {column.name!r} has the value {null}, which marks a '
-                    'missing one in FITS'
+                    'missing one in FITS; write .parquet, or give the column '
+                    'another fill_value'
                 )
                 raise ValueError(msg)
             made = _like(MaskedColumn(values, mask=mask), column)
@@ -173,7 +180,11 @@ class FITSWriter:
             try:
                 values = np.strings.encode(values, 'ascii')
             except UnicodeEncodeError as error:
-                msg = f'column {column.name!r}: FITS has no letters but ASCII: {error}'
+                text = next(text for text in values.flat if not text.isascii())
+                msg = (
+                    f'column {column.name!r}: FITS has no letters but ASCII, not '
+                    f'{str(text)!r}; write .parquet, or leave the column out'
+                )
                 raise ValueError(msg) from error
         longest = np.strings.str_len(values).max(initial=0)
         if longest > width:

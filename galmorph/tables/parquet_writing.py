@@ -89,6 +89,8 @@ class ParquetWriter:
             with_nulls = self._plain or column.dtype.kind in 'fUS'
             try:
                 arrays.append(to_arrow(column, kind, with_nulls=with_nulls))
+            except UnicodeError as error:
+                raise _not_utf8(column.name) from error
             except pa.ArrowException as error:
                 msg = f'column {column.name!r} is not of type {kind}: {error}'
                 raise ValueError(msg) from error
@@ -136,8 +138,13 @@ class ParquetWriter:
         for column in columns:
             try:
                 kind = type_of(column)
+            except UnicodeError as error:
+                raise _not_utf8(column.name) from error
             except (pa.ArrowException, NotImplementedError) as error:
-                msg = f'column {column.name!r} cannot be kept in Parquet: {error}'
+                msg = (
+                    f'column {column.name!r} cannot be kept in Parquet: {error}; '
+                    'leave it out'
+                )
                 raise ValueError(msg) from error
             fields.append((column.name, kind))
             if column.name in self._masked:
@@ -157,3 +164,11 @@ class ParquetWriter:
         self._writer = import_parquet().ParquetWriter(
             self._target, self._schema, write_page_checksum=True
         )
+
+
+def _not_utf8(name):
+    msg = (
+        f'column {name!r} has a string that is not UTF-8, such as the name of a file '
+        'in another encoding; rename the file, or leave the column out'
+    )
+    return ValueError(msg)

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import secrets
+import warnings
 from pathlib import Path
 
 from galmorph.files import sync_folder
@@ -11,7 +12,7 @@ from galmorph.tables.columns import Layout
 from galmorph.tables.fits_writing import FITSWriter
 from galmorph.tables.parquet_writing import ParquetWriter
 
-__all__ = ['TableWriter', 'find_writer']
+__all__ = ['TableWriter', 'check_writable', 'find_writer']
 
 _WRITERS = {'parquet': ParquetWriter, 'fits': FITSWriter}
 _SUFFIXES = {
@@ -59,6 +60,51 @@ def find_writer(path, format=None):  # noqa: A002
         )
         raise ValueError(msg)
     return found
+
+
+def check_writable(path, template, chunks=(), *, format=None):  # noqa: A002
+    """
+    Find out whether a file can hold a table, without writing it.
+
+    Parameters
+    ----------
+    path, template, format
+        As in `TableWriter`.
+    chunks : iterable of `~astropy.table.Table`, optional
+        Rows to look at, with the columns of the template.
+
+    Raises
+    ------
+    ValueError
+        If the format is another one or cannot hold a column; the message names
+        it.
+    ImportError
+        If pyarrow is missing, for Parquet.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galmorph.tables import check_writable
+    >>> table = Table({'name': ['Cygnus α']})
+    >>> check_writable('a.parquet', table, [table])
+    >>> check_writable('a.fits', table, [table])
+    Traceback (most recent call last):
+    ...
+    ValueError: column 'name': FITS has no letters but ASCII, not 'Cygnus α'; ...
+    """
+    layout = Layout(template)
+    with warnings.catch_warnings(), Path(os.devnull).open('wb') as file:
+        # They come as it is written.
+        warnings.simplefilter('ignore')
+        writer = _WRITERS[find_writer(path, format)](file, layout)
+        try:
+            for chunk in chunks:
+                writer.write(layout.split(chunk))
+            writer.finish()
+        except BaseException:
+            with contextlib.suppress(Exception):
+                writer.abandon()
+            raise
 
 
 class TableWriter:

@@ -5,14 +5,77 @@ import contextlib
 import json
 
 import numpy as np
+from astropy.table import MaskedColumn, QTable
 
 from galmorph.inference.stream import Answers
-from galmorph.tables import TableWriter, find_writer
+from galmorph.tables import TableWriter, check_writable, find_writer
+from galmorph.tables.columns import Layout
 
-__all__ = ['assemble']
+__all__ = ['assemble', 'check_output']
 
 # Rows that are annotated and written together: a row group of Parquet.
 _BLOCK = 8192
+
+
+def check_output(job, stream, path):
+    """
+    Find out before the work whether the file can hold the annotated table.
+
+    Parameters
+    ----------
+    job : `~galmorph.inference.resumable.job.Job`
+        What is done with the rows.
+    stream : `~galmorph.tables.TableStream`
+        The table. All rows are looked at of columns of which not every value
+        can be written: strings, objects and masked integers.
+    path : path-like
+        The file, Parquet or FITS.
+
+    Raises
+    ------
+    ValueError
+        If it cannot; the message names the column.
+
+    Examples
+    --------
+    It is the first step of:
+
+    >>> import tempfile
+    >>> from astropy.table import QTable
+    >>> from galmorph import MorphologyClassifier
+    >>> classifier = MorphologyClassifier(device='cpu')
+    >>> table = QTable({'path': ['NGC1.png', 'α.png']})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     classifier.predict_table(table, output=f'{folder}/annotated.fits')
+    Traceback (most recent call last):
+    ...
+    ValueError: column 'path': FITS has no letters but ASCII, not 'α.png'; ...
+    """
+    empty = job.no_answers()
+    template = job.annotate(empty, stream.template, {})
+    check_writable(path, template)
+    added = job.annotate(empty, QTable(), {}).colnames
+    names = [
+        name
+        for name in stream.colnames
+        if name not in added and _is_delicate(template[[name]])
+    ]
+    if not names:
+        return
+    template = template[names]
+    if find_writer(path) == 'fits':
+        template = _with_widths(template, stream.string_widths(names))
+    chunks = (table for _, table in stream.iterate(_BLOCK, names))
+    check_writable(path, template, chunks)
+
+
+def _is_delicate(template):
+    """Tell whether it depends on the values whether a column can be written."""
+    return any(
+        column.dtype.kind in 'OUS'
+        or (column.dtype.kind == 'i' and isinstance(column, MaskedColumn))
+        for column in Layout(template).columns.values()
+    )
 
 
 def assemble(work, stream, path, *, folder, meta, on_block):
@@ -87,8 +150,9 @@ def _with_widths(template, widths):
     template = template.copy()
     for name, width in widths.items():
         column = template[name]
-        if column.dtype.kind in 'OU':
-            wider = column.astype(f'U{width}')
+        if column.dtype.kind in 'OUS':
+            letter = 'S' if column.dtype.kind == 'S' else 'U'
+            wider = column.astype(f'{letter}{width}')
             wider.info.description = column.info.description
             wider.info.meta = column.info.meta
             template.replace_column(name, wider)

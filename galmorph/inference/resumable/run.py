@@ -13,7 +13,7 @@ from galmorph.config import conf
 from galmorph.exceptions import ChangedFileError
 from galmorph.files import hold_lock
 from galmorph.flags import FATAL, MorphologyFlag
-from galmorph.inference.resumable.assemble import assemble
+from galmorph.inference.resumable.assemble import assemble, check_output
 from galmorph.inference.resumable.chunks import ChunkStore
 from galmorph.inference.resumable.manifest import Manifest, ManifestError
 from galmorph.inference.resumable.plan import RowPlan, TilePlan
@@ -121,6 +121,8 @@ def annotate_file(
         If an image vanished or changed meanwhile.
     OSError
         If the disk is full. Finished chunks are kept in all these cases.
+    ValueError
+        If a file of this format cannot hold the table: before the first image.
 
     Examples
     --------
@@ -160,9 +162,12 @@ def annotate_file(
             job.check(stream.template)
             manifest = Manifest({**job.describe(), 'table': _describe(stream)})
             is_done = _is_done(output, manifest, resume=resume, overwrite=overwrite)
-            if (folder / 'manifest.json').exists():
+            is_begun = (folder / 'manifest.json').exists()
+            if is_begun:
                 manifest.check(folder / 'manifest.json')
-            else:
+            if not is_done:
+                check_output(job, stream, output)
+            if not is_begun:
                 manifest.save(folder / 'manifest.json')
         except BaseException:
             if is_new:
@@ -177,14 +182,15 @@ def annotate_file(
                     run_here(work)
                 else:
                     run_in_processes(work, n_processes)
-            assemble(
-                work,
-                stream,
-                output,
-                folder=folder,
-                meta={RUN_KEY: manifest.digest},
-                on_block=summary.count,
-            )
+            with _not_in_vain(output, folder):
+                assemble(
+                    work,
+                    stream,
+                    output,
+                    folder=folder,
+                    meta={RUN_KEY: manifest.digest},
+                    on_block=summary.count,
+                )
         stack.close()
         shutil.rmtree(folder)
     return summary
@@ -269,6 +275,22 @@ def _kept(folder):
             raise
         msg = f'the disk of {str(folder)!r} is full. {_how_many(folder)}'
         raise OSError(error.errno, msg) from error
+
+
+@contextlib.contextmanager
+def _not_in_vain(output, folder):
+    """Tell how the answers get into a file of the other format."""
+    try:
+        yield
+    except ValueError as error:
+        suffix = '.fits' if find_writer(output) == 'parquet' else '.parquet'
+        other = output.with_suffix(suffix)
+        msg = (
+            f'{error}. All answers are kept in {str(folder)!r}: to write {suffix}, '
+            f'rename it to {other.name + ".run"!r} and call again with '
+            f'output={str(other)!r} and resume=True'
+        )
+        raise ValueError(msg) from error
 
 
 def _how_many(folder):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.table import QTable
+from astropy.table import Column, MaskedColumn, QTable
 
 from galmorph import GalaxyImage, MorphologyClassifier, files
 from galmorph.exceptions import ChangedFileError
@@ -15,6 +15,7 @@ from galmorph.inference.resumable import working
 from galmorph.inference.resumable.chunks import ChunkStore
 from galmorph.inference.resumable.manifest import ManifestError
 from galmorph.sources import ImageSource
+from galmorph.tables import TableWriter
 from tests.helpers.tables import assert_same_table
 
 pytestmark = pytest.mark.usefixtures('small_chunks')
@@ -124,6 +125,63 @@ class TestRefused:
                 table, columns=columns, output=tmp_path / 'out.parquet'
             )
         assert not list(tmp_path.glob('out*'))
+
+    @pytest.mark.parametrize(
+        ('column', 'match'),
+        [
+            (Column([{}] * 30, 'a'), "cannot hold column 'a' of object"),
+            (Column([0] * 30, 'α'), 'name of column .α.; write .parquet'),
+            (Column([*'a' * 29, 'α'], 'a'), "'a': FITS .* not 'α'; write .parquet"),
+            (
+                MaskedColumn([0, -32768] * 15, 'a', mask=[1, 0] * 15, dtype='i2'),
+                "'a' has the value -32768, .* write .parquet",
+            ),
+        ],
+    )
+    def test_what_fits_cannot_hold(self, classifier, table, tmp_path, column, match):
+        table.add_column(column)
+        with pytest.raises(ValueError, match=match):
+            classifier.predict_table(table, output=tmp_path / 'out.fits')
+        # Nothing was classified in vain.
+        assert not list(tmp_path.glob('out*'))
+
+    @pytest.mark.parametrize(
+        ('values', 'match'),
+        [
+            (np.array([Path()] * 30), "'a' cannot be kept in Parquet: .*Path"),
+            ([*'a' * 29, os.fsdecode(b'\xe9')], "'a' has a string that is not UTF-8"),
+            ([1j] * 30, "'a' cannot be kept in Parquet"),
+        ],
+    )
+    def test_what_parquet_cannot_hold(self, classifier, table, tmp_path, values, match):
+        table['a'] = values
+        with pytest.raises(ValueError, match=match):
+            classifier.predict_table(table, output=tmp_path / 'out.parquet')
+        assert not list(tmp_path.glob('out*'))
+
+    def test_what_is_overwritten_need_not_fit(self, classifier, table, tmp_path):
+        table['morphology_class'] = 'α'
+        options = {'output': tmp_path / 'out.fits', 'columns': 'best'}
+        path = classifier.predict_table(table, overwrite=True, **options)
+        assert len(QTable.read(path)) == 30
+
+    def test_answers_outlive_the_format(self, classifier, table, tmp_path, monkeypatch):
+        def fail(*_):
+            msg = 'no room for a column'
+            raise ValueError(msg)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(TableWriter, 'write', fail)
+            with pytest.raises(
+                ValueError,
+                match=r"for a column\. All .* rename it to 'out.parquet.run'",
+            ):
+                classifier.predict_table(table, output=tmp_path / 'out.fits')
+        (tmp_path / 'out.fits.run').rename(tmp_path / 'out.parquet.run')
+        for path in tmp_path.glob('*.png'):
+            path.unlink()
+        summary = classifier.annotate_file(table, tmp_path / 'out.parquet', resume=True)
+        assert summary.n_predicted == 29
 
     def test_missing_table(self, classifier, tmp_path):
         with pytest.raises(FileNotFoundError, match='lost'):
