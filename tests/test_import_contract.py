@@ -137,7 +137,7 @@ ROOMS = {
         modules_within=(('inference.distributed', ('classifier',)),),
     ),
     'predictions': Room(
-        galmorph=('exceptions', 'flags', 'images', 'schemas'),
+        galmorph=('exceptions', 'flags', 'images', 'schemas', 'tables'),
         outside=('astropy', 'numpy'),
         in_functions=('matplotlib',),
     ),

@@ -5,6 +5,7 @@ import numpy as np
 from astropy.table import Column, MaskedColumn, QTable, Table
 
 from galmorph.predictions.provenance import to_printable
+from galmorph.tables.columns import keep_integers
 
 __all__ = ['annotate_table', 'make_columns']
 
@@ -216,8 +217,9 @@ def annotate_table(table, columns, *, meta=None, overwrite=False):
     Returns
     -------
     annotated : `~astropy.table.QTable`
-        The columns of ``table`` (those with a unit as quantities) with their
-        masks, and the added ones; meta and indices are kept.
+        The columns of ``table`` (those with a unit as quantities, of integers
+        where 64 bits would not go into a float) with their masks, and the added
+        ones; meta and indices are kept.
 
     Raises
     ------
@@ -266,6 +268,7 @@ def annotate_table(table, columns, *, meta=None, overwrite=False):
 def _copy_as_qtable(table, *, without_index):
     cls = type(table) if isinstance(table, QTable) else QTable
     copied = cls(table, copy=True, copy_indices=False)
+    keep_integers(copied, table.itercols())
     # A copied index would still read the columns as they were before they
     # became quantities, and one on two columns those of the input.
     copied.primary_key = None

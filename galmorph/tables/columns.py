@@ -11,6 +11,7 @@ import contextlib
 import copy
 
 import numpy as np
+from astropy import units as u
 from astropy.io.misc import yaml
 from astropy.table import Column, MaskedColumn, QTable, Table
 from astropy.table.serialize import (
@@ -21,7 +22,15 @@ from astropy.table.serialize import (
 )
 from astropy.utils.masked import Masked
 
-__all__ = ['Layout', 'add_masks', 'from_plain', 'is_masked', 'linked_names']
+__all__ = [
+    'Layout',
+    'add_masks',
+    'from_plain',
+    'is_masked',
+    'keep_integers',
+    'linked_names',
+    'to_qtable',
+]
 
 SERIALIZED = '__serialized_columns__'
 _MASKED_ARRAY = 'astropy.utils.masked.core.MaskedNDArray'
@@ -52,6 +61,75 @@ def is_masked(column):
     if isinstance(column, (MaskedColumn, Masked)):
         return True
     return bool(getattr(column, 'masked', False))
+
+
+def to_qtable(table):
+    """
+    Turn a table into one of quantities, without a loss of digits.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        The table.
+
+    Returns
+    -------
+    table : `~astropy.table.QTable`
+        The same columns, of the same memory. Integers of 64 bits with a unit,
+        which astropy turns into floats, are copied and stay what they are.
+
+    Examples
+    --------
+    >>> from astropy.table import Column, Table
+    >>> from galmorph.tables.columns import to_qtable
+    >>> table = to_qtable(Table([Column([1237648720693755918], 'n', unit='count')]))
+    >>> print(table['n'])
+             n
+             ct
+    -------------------
+    1237648720693755918
+    """
+    return keep_integers(QTable(table, copy=False), table.itercols())
+
+
+def keep_integers(table, columns):
+    """
+    Put back integers of 64 bits that astropy turned into floats.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        The table, which is changed.
+    columns : iterable of column
+        What its columns were.
+
+    Returns
+    -------
+    table : `~astropy.table.QTable`
+        That table; the integers with a unit are quantities.
+
+    Examples
+    --------
+    >>> from astropy.table import Column, QTable
+    >>> from galmorph.tables.columns import keep_integers
+    >>> column = Column([1, 2], 'n', unit='count')
+    >>> table = QTable([column])
+    >>> table['n'].dtype, keep_integers(table, [column])['n'].dtype
+    (dtype('float64'), dtype('int64'))
+    """
+    for column in columns:
+        if not isinstance(column, Column) or column.name not in table.colnames:
+            continue
+        is_long = column.dtype.kind in 'iu' and column.dtype.itemsize == 8
+        made = table[column.name]
+        if is_long and type(made) in (u.Quantity, Masked(u.Quantity)):
+            values = np.ma.getdata(column.data)
+            exact = u.Quantity(values, made.unit, dtype=column.dtype)
+            if isinstance(made, Masked):
+                exact = Masked(exact, mask=made.mask)
+            exact.info = made.info
+            table.replace_column(column.name, exact, copy=False)
+    return table
 
 
 def linked_names(node):
@@ -120,7 +198,7 @@ class Layout:
     """
 
     def __init__(self, template, *, all_masked=False):
-        template = QTable(template[:0], copy=False)
+        template = to_qtable(template[:0])
         columns, self.serialized = _split(template)
         self.colnames = template.colnames
         self.meta = {
@@ -166,6 +244,7 @@ class Layout:
         chunk = QTable(meta={})
         for name in self.colnames:
             chunk[name] = table[name]
+        keep_integers(chunk, table.itercols())
         columns, serialized = _split(chunk)
         how = _described(serialized)
         for name in self.colnames:
@@ -197,8 +276,11 @@ class Layout:
 
 def _split(table):
     """Plain columns as (name, name in the table, column), and how they belong."""
-    split = represent_mixins_as_columns(table)
-    found = split.meta.get(SERIALIZED, {}) if split is not table else {}
+    plain = _plain_integers(table)
+    others = [table[name] for name in table.colnames if name not in plain]
+    rest = QTable(others, copy=False) if plain else table
+    split = represent_mixins_as_columns(rest)
+    found = split.meta.get(SERIALIZED, {}) if split is not rest else {}
     serialized = {}
     owners = {}
     for name, node in found.items():
@@ -214,7 +296,28 @@ def _split(table):
             # also where no cell is masked
             column = MaskedColumn(column, copy=False)
         columns.append((name, owner, column))
+    columns += [(name, name, column) for name, column in plain.items()]
+    # (a stable sort, which keeps the parts of a column in order)
+    columns.sort(key=lambda found: table.colnames.index(found[1]))
     return columns, serialized
+
+
+def _plain_integers(table):
+    """Columns with a unit for the quantities of integers: these split into floats."""
+    plain = {}
+    for name in table.colnames:
+        column = table[name]
+        if isinstance(column, u.Quantity) and column.dtype.kind in 'iu':
+            options = {
+                attribute: getattr(column.info, attribute)
+                for attribute in ('name', 'unit', 'format', 'description', 'meta')
+            }
+            if isinstance(column, Masked):
+                values = np.asarray(column.unmasked.value)
+                plain[name] = MaskedColumn(values, mask=column.mask, **options)
+            else:
+                plain[name] = Column(np.asarray(column.value), **options)
+    return plain
 
 
 def _without_masks(node):
@@ -336,7 +439,7 @@ def from_plain(columns, serialized, meta):
     """
     meta = copy.deepcopy(meta)
     if not serialized:
-        return QTable(Table(columns, meta=meta, copy=False), copy=False)
+        return to_qtable(Table(columns, meta=meta, copy=False))
     meta[SERIALIZED] = copy.deepcopy(serialized)
     parts = {name for node in serialized.values() for name in linked_names(node)}
     masks = _mask_names(serialized)
@@ -350,6 +453,7 @@ def from_plain(columns, serialized, meta):
         _construct_mixins_from_columns(Table(columns, meta=meta, copy=False)),
         copy=False,
     )
+    keep_integers(table, columns)
     return table[:-1] if spare else table
 
 

@@ -6,7 +6,9 @@ import re
 
 import numpy as np
 from astropy.io import fits
-from astropy.table import QTable
+from astropy.table import Column, QTable
+
+from galmorph.tables.columns import keep_integers
 
 __all__ = ['FITSReader']
 
@@ -107,6 +109,7 @@ class FITSReader:
         self._file, self._start = place['file'], place['datLoc']
         self._dtype = hdu.columns.dtype.newbyteorder('>')
         self._texts, self._arrays = set(), {}
+        self._integers = [c.name for c in hdu.columns if c.unit and 'K' in c.format]
         for column in hdu.columns:
             array = re.match(r'\d*[PQ](\w)', column.format)
             if array:
@@ -187,6 +190,9 @@ class FITSReader:
             rows += self._spare_row()
         hdu = self._hdu(rows, n_rows + spare)
         table = QTable.read(hdu, unit_parse_strict=self._parse_strict)
+        if self._integers:
+            columns = (Column(hdu.data[name], name) for name in self._integers)
+            keep_integers(table, columns)
         return table[:n_rows] if spare else table
 
     def _spare_row(self):

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from astropy.table import QTable, Table
+from astropy.table import Table
 
-from galmorph.tables.columns import Layout
+from galmorph.tables.columns import Layout, to_qtable
 from galmorph.tables.conversion import open_converted
 from galmorph.tables.fits import FITSReader
 from galmorph.tables.formats import find_format
@@ -105,7 +105,7 @@ class _MemoryReader:
     """A table in memory."""
 
     def __init__(self, table):
-        self._table = QTable(table, copy=False)
+        self._table = to_qtable(table)
         self.n_rows = len(table)
         self.colnames = table.colnames
 

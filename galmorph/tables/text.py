@@ -1,8 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tables in text, by pieces: ECSV and CSV."""
 
-from astropy.table import Column, MaskedColumn, QTable
+from astropy.table import Column, MaskedColumn, QTable, Table
 from astropy.utils.data import get_readable_fileobj
+
+from galmorph.tables.columns import keep_integers
 
 __all__ = ['iterate_csv', 'iterate_ecsv']
 
@@ -40,7 +42,11 @@ def iterate_ecsv(path, chunk_size):
     with get_readable_fileobj(str(path), encoding='utf-8') as file:
         header = _read_header(file, comment='#')
         for text in _iterate_text(file, chunk_size):
-            yield QTable.read(header + text, format='ascii.ecsv')
+            table = QTable.read(header + text, format='ascii.ecsv')
+            if 'int64' in header and 'unit' in header:
+                plain = Table.read(header + text, format='ascii.ecsv')
+                keep_integers(table, plain.itercols())
+            yield table
 
 
 def iterate_csv(path, chunk_size):

@@ -8,8 +8,10 @@ import xml.parsers.expat
 
 import numpy as np
 from astropy.io import votable
-from astropy.table import MaskedColumn, QTable
+from astropy.table import MaskedColumn, Table
 from astropy.utils.data import get_readable_fileobj
+
+from galmorph.tables.columns import to_qtable
 
 __all__ = ['iterate_votable']
 
@@ -103,7 +105,7 @@ def iterate_votable(path, chunk_size):
 
 
 def _read(source):
-    table = QTable.read(source, format='votable')
+    table = to_qtable(Table.read(source, format='votable'))
     for name in table.colnames:
         column = table[name]
         if column.dtype.kind == 'O' and all(isinstance(v, str) for v in column):

@@ -217,6 +217,25 @@ class TestAnnotate:
         assert annotated.loc['q']['id'] == 30
         assert table.loc['w']['id'] == 30
 
+    def test_long_integers_with_a_unit(self):
+        numbers = [1237648720693755918, 3, 2**53 + 1, -5]
+        table = make_catalogue()
+        table['n'] = Column(numbers, unit='count', description='photons')
+        table['m'] = MaskedColumn(numbers, unit='count', mask=[0, 1, 0, 0])
+        annotated = make_predictions(4).annotate(table, 'best')
+        for name in 'nm':
+            assert annotated[name].dtype == np.int64
+            assert annotated[name].unit == u.count
+        assert annotated['n'].value.tolist() == numbers
+        assert annotated['n'].info.description == 'photons'
+        assert annotated['m'].mask.tolist() == [False, True, False, False]
+        assert annotated['m'].unmasked.value[2] == 2**53 + 1
+        annotated['n'][0] = 0
+        assert table['n'][0] == numbers[0]
+        # also where it was a table of quantities already
+        again = make_predictions(4).annotate(annotated, 'bar', overwrite=True)
+        assert again['n'].value.tolist() == [0, *numbers[1:]]
+
     def test_subclass_of_qtable(self):
         series = TimeSeries(
             time=Time(['2020-01-01', '2020-01-02']), data={'flux': [1, 2] * u.mJy}

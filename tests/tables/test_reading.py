@@ -3,9 +3,9 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
-from astropy.table import MaskedColumn, QTable, Table
+from astropy.table import Column, MaskedColumn, QTable, Table
 
-from galmorph.tables import open_tables
+from galmorph.tables import TableWriter, open_tables
 from tests.helpers.columns import assert_same, chunks_of, make_table
 
 
@@ -25,6 +25,34 @@ def test_units_of_a_plain_table_become_quantities():
     table = Table({'a': [1.0, 2.0]}, units={'a': 'deg'})
     assert open_tables(table).template['a'].unit == 'deg'
     assert isinstance(open_tables(table).read(0, 1)['a'], u.Quantity)
+
+
+@pytest.mark.parametrize('is_alone', [True, False])
+@pytest.mark.parametrize('suffix', ['parquet', 'fits', 'ecsv', 'vot', None])
+def test_long_integers_with_a_unit(tmp_path, suffix, is_alone):
+    numbers = [2**60 + 1, 3, 2**53 + 1]
+    table = Table({'n': Column(numbers, unit='count')})
+    table['m'] = MaskedColumn(numbers, unit='count', mask=[1, 0, 0])
+    if not is_alone and suffix != 'ecsv':
+        table['d'] = Column([1.0, 2, 3], unit='Mpc')
+        table['c'] = SkyCoord([1, 2, 3], [4, 5, 6], unit='deg')
+    source = table if suffix is None else tmp_path / f'a.{suffix}'
+    if suffix in ('parquet', 'fits'):
+        with TableWriter(source, table) as writer:
+            writer.write(table)
+    elif suffix is not None:
+        if suffix == 'vot':
+            table.remove_columns([name for name in table.colnames if name == 'c'])
+        table.write(source, format={'vot': 'votable'}.get(suffix))
+    with open_tables(source) as stream:
+        assert stream.template['n'].dtype.kind == 'i'
+        assert stream.read(2, 3)['n'].value.tolist() == numbers[2:]
+        read = stream.read(0, 3)
+    assert read['n'].dtype.kind == read['m'].dtype.kind == 'i'
+    assert np.asarray(read['n'].value).tolist() == numbers
+    assert read['n'].unit == u.count
+    assert read['m'].mask.tolist() == [True, False, False]
+    assert read['m'].unmasked.value[2] == 2**53 + 1
 
 
 @pytest.mark.parametrize('suffixes', [('parquet', 'parquet'), ('fits', 'parquet')])
