@@ -84,10 +84,7 @@ def to_qtable(table):
     >>> from galmorph.tables.columns import to_qtable
     >>> table = to_qtable(Table([Column([1237648720693755918], 'n', unit='count')]))
     >>> print(table['n'])
-             n
-             ct
-    -------------------
-    1237648720693755918
+    [1237648720693755918] ct
     """
     return keep_integers(QTable(table, copy=False), table.itercols())
 
