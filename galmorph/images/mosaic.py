@@ -183,8 +183,8 @@ class Mosaic:
         half_width : float or `~numpy.ndarray`
             The pixels needed on each side of a target, for all or for each.
         sizes : `~astropy.units.Quantity`, optional
-            The petroR90 of each target, an angle or a number of pixels; NaN
-            and masked values count as unknown.
+            The radius of each target that the weights scale by, an angle or a
+            number of pixels; NaN and masked values count as unknown.
 
         Returns
         -------

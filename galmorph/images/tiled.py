@@ -271,8 +271,8 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
             What is needed on each side of a target, an angle or a number of
             pixels, for all or for each.
         sizes : `~astropy.units.Quantity`, optional
-            The petroR90 of each target, an angle or a number of pixels; NaN
-            and masked values count as unknown.
+            The radius of each target that the weights scale by, an angle or a
+            number of pixels; NaN and masked values count as unknown.
         bands : str or sequence of str, optional
             The bands, by default those of the mosaic; if empty, all that each
             tile has.
