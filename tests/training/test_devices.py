@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from galmorph import load_card
 from galmorph.training import fit, read_log
@@ -40,7 +39,8 @@ PLAIN = {
 def train_on_two(recipe, data, output, *options):
     """Train in two processes, as on two GPUs; return the process."""
     path = output.with_suffix('.yaml')
-    path.write_text(yaml.safe_dump(recipe.to_dict()), 'utf-8')
+    # In the order of the tasks, with which the weights are drawn.
+    path.write_text(recipe.to_yaml(), 'utf-8')
     command = [sys.executable, '-m', 'galmorph', 'train', str(path)]
     command += ['--data', str(data), '--output', str(output), '--quiet']
     command += ['--device', 'cpu', '--devices', '2', *options]

@@ -14,16 +14,10 @@ from galmorph.training.evaluation.classification import (
     ClassificationReport,
     class_scores,
 )
+from tests.helpers.zhu import ZHU
 
-# Zhu et al. (2019), table 5, whose rows are the true classes, and table 4.
-ZHU = [
-    [815, 21, 0, 0, 10],
-    [29, 762, 0, 0, 17],
-    [0, 4, 34, 18, 2],
-    [0, 3, 12, 368, 5],
-    [4, 7, 1, 5, 763],
-]
 NAMES = ['completely round', 'in between', 'cigar', 'edge-on', 'spiral']
+# Zhu et al. (2019).
 TABLE_4 = {
     'precision': [0.9611, 0.9561, 0.7234, 0.9412, 0.9573],
     'recall': [0.9634, 0.9431, 0.5862, 0.9485, 0.9782],

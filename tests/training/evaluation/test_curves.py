@@ -13,15 +13,7 @@ from galmorph.training.evaluation.curves import (
     reliability,
     roc_curves,
 )
-
-# Zhu et al. (2019), table 5, whose rows are the true classes.
-ZHU = [
-    [815, 21, 0, 0, 10],
-    [29, 762, 0, 0, 17],
-    [0, 4, 34, 18, 2],
-    [0, 3, 12, 368, 5],
-    [4, 7, 1, 5, 763],
-]
+from tests.helpers.zhu import ZHU
 
 
 @pytest.fixture
