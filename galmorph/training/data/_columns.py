@@ -229,15 +229,15 @@ def check_sums(values, schema, tolerance, problems, *, is_path):
 def _at_most(values, schema, most):
     """What the answers of each question sum to at most, shape (n, n_question)."""
     limits = np.full((len(values), len(schema.questions)), most, np.float32)
+    # Of each answer: itself, or the limit of its question where it is unknown.
+    reached = np.empty(values.shape, np.float32)
     for index, question in enumerate(schema.questions):
-        if question.parent is None:
-            continue
-        parent = values[:, question.parent]
-        above = next(
-            row for row, each in enumerate(schema.questions)
-            if each.start <= question.parent < each.stop
-        )  # fmt: skip
-        limits[:, index] = np.where(np.isfinite(parent), parent, limits[:, above])
+        if question.parent is not None:
+            limits[:, index] = reached[:, question.parent]
+        part = values[:, question.slice]
+        reached[:, question.slice] = np.where(
+            np.isfinite(part), part, limits[:, [index]]
+        )
     return limits
 
 
