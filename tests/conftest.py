@@ -35,6 +35,17 @@ def pytest_configure(config):
     )
 
 
+@pytest.fixture(scope='module')
+def kaggle(tmp_path_factory):
+    """Return the folder of a small Galaxy Challenge, with all classes of Zhu."""
+    # Not all tests need what trains.
+    from tests.helpers.recipes import write_clear_kaggle
+
+    folder = tmp_path_factory.mktemp('data') / 'challenge'
+    write_clear_kaggle(folder, 30)
+    return folder
+
+
 @pytest.fixture(scope='session')
 def tiny_network():
     """Let cards name the network 'tiny'."""

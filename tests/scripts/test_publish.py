@@ -7,7 +7,7 @@ import pytest
 from galmorph import MorphologyClassifier, load_card
 from galmorph.training import fit
 from tests.helpers.modules import ROOT, load_file
-from tests.helpers.recipes import make_recipe, write_clear_kaggle
+from tests.helpers.recipes import make_recipe
 from tests.helpers.tiny import draw_stamps
 
 ENTRIES = {
@@ -23,13 +23,6 @@ ENTRIES = {
 @pytest.fixture(scope='module')
 def script():
     return load_file('scripts/publish.py')
-
-
-@pytest.fixture(scope='module')
-def kaggle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('data') / 'challenge'
-    write_clear_kaggle(folder, 30)
-    return folder
 
 
 @pytest.fixture(scope='module')

@@ -13,7 +13,7 @@ import torch
 from galmorph import load_card
 from galmorph.training import fit, read_log
 from galmorph.weights import load_weights
-from tests.helpers.recipes import make_recipe, write_clear_kaggle
+from tests.helpers.recipes import make_recipe
 from tests.helpers.training import write_gz2
 
 # Neither norms of a batch nor anything random: the mean over the batch is that
@@ -53,13 +53,6 @@ def train_on_two(recipe, data, output, *options):
         timeout=500,
         check=False,
     )
-
-
-@pytest.fixture(scope='module')
-def kaggle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('data') / 'challenge'
-    write_clear_kaggle(folder, 30)
-    return folder
 
 
 needs_processes = pytest.mark.skipif(

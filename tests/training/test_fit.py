@@ -55,13 +55,6 @@ class Refuse(lightning.Callback):
 
 
 @pytest.fixture(scope='module')
-def kaggle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('data') / 'challenge'
-    write_clear_kaggle(folder, 30)
-    return folder
-
-
-@pytest.fixture(scope='module')
 def trained(kaggle, tmp_path_factory):
     output = tmp_path_factory.mktemp('run')
     return fit(make_recipe(), data=kaggle, output=output, accelerator='cpu')
