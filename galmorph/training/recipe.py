@@ -339,7 +339,8 @@ class TrainingRecipe(Record):
         Returns
         -------
         recipe : `TrainingRecipe`
-            A recipe with these.
+            A recipe with these. Where it has fewer tasks, variants that change
+            tasks are left out as well.
 
         Examples
         --------
@@ -354,7 +355,16 @@ class TrainingRecipe(Record):
         begin = self.initialise
         if isinstance(begin, dict):
             begin = {name: weights for name, weights in begin.items() if name in tasks}
-        return dataclasses.replace(self, tasks=tasks, initialise=begin or None)
+        variants = self.variants
+        if len(tasks) < len(self.tasks):
+            variants = {
+                name: changes
+                for name, changes in variants.items()
+                if not any(key.split('.')[0] == 'tasks' for key in changes)
+            }
+        return dataclasses.replace(
+            self, tasks=tasks, initialise=begin or None, variants=variants
+        )
 
     def to_yaml(self):
         """

@@ -167,6 +167,15 @@ class TestChecks:
         assert recipe.only(['gz2', 'more']).tasks['more'].images_of == 'gz2'
         assert recipe.only(['more']).tasks['more'].images_of is None
 
+    def test_fewer_tasks_leave_no_variant_that_cannot_be_made(self):
+        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
+        variants = {'heavy': {'tasks.more.weight': 2}, 'short': {'steps': 7}}
+        recipe = make(tasks={'gz2': task, 'more': task}, variants=variants)
+        assert list(recipe.only(['gz2', 'more']).variants) == ['heavy', 'short']
+        fewer = recipe.only(['gz2']).override(['batch_size=3'])
+        assert list(fewer.variants) == ['short']
+        assert fewer.variant('short').steps == 7
+
     def test_missing_key(self):
         with pytest.raises(RecipeError, match="lacks the key 'loss'"):
             make(tasks={'gz2': {'schema': 'gz2', 'data': 'gz2'}})
