@@ -86,7 +86,8 @@ class DataSource(Record):
         the same split, by `~galmorph.training.data.splits.split_by_position`.
     kind : str or None
         What the labels are, as in `galmorph.training.data.labels.read_labels`;
-        by default what the layout has.
+        by default what the layout has, and of a table classes where a column
+        is called as a schema of one question.
     columns : dict
         For 'table': the columns of the labels, by the columns of the schema.
     select : {'values', 'bounds', 'known', 'complete', 'all'}

@@ -5,6 +5,7 @@ import difflib
 import re
 
 import numpy as np
+from astropy.table import Column, MaskedColumn
 
 from galmorph.exceptions import LabelError
 
@@ -259,3 +260,57 @@ def match_rows(names, wanted, column, problems):
     text = 'one galaxy more than once; keep one row of it'
     problems.add(column, text, repeated, names)
     return np.array([rows.get(name, -1) for name in wanted], int)
+
+
+def label_options(table, schema, kind=None, columns=None):
+    """Choose how `~galmorph.training.data.labels.read_labels` reads a table."""
+    if kind is None and schema.kind == 'attributes':
+        kind = 'attributes'
+    elif kind is None:
+        is_class = len(schema.questions) == 1 and schema.name in table.colnames
+        kind = 'classes' if is_class else 'fractions'
+    if kind == 'classes' and columns:
+        # Whatever it is called there, it is the one of the classes.
+        columns = next(iter(columns.values() if isinstance(columns, dict) else columns))
+    options = {'kind': kind, 'columns': columns}
+    if kind == 'attributes' and any(name.endswith('_inf') for name in table.colnames):
+        options |= {'low': '_inf', 'high': '_sup'}
+    return options
+
+
+def join_rows(table, known, column, way_out, *, may_miss=False):
+    """
+    Put the rows of labels in the order of the galaxies, masked where missing.
+
+    Without a column, tables of the same length are in the same order. The way
+    out is what to do where some galaxies miss, and may not.
+    """
+    if column is None:
+        if len(table) != len(known):
+            msg = (
+                f'the table has {len(table)} rows, and the labels have {len(known)}; '
+                "give 'id', the column that joins them"
+            )
+            raise LabelError((), msg)
+        return known
+    for what, one in (('galaxies', table), ('labels', known)):
+        if column not in one.colnames:
+            msg = f"the {what} have no column {column!r} for 'id', only {one.colnames}"
+            raise LabelError((), msg)
+    problems = Problems()
+    rows = match_rows(known[column], table[column], column, problems)
+    problems.raise_any()
+    is_missing = rows < 0
+    missing = np.flatnonzero(is_missing)
+    if len(missing) and (not may_miss or is_missing.all()):
+        shown = ', '.join(map(str, missing[:_MAX_ROWS]))
+        msg = f'column {column!r}: {len(missing)} without labels, in rows {shown}'
+        if not is_missing.all():
+            msg += f'; {way_out}'
+        raise LabelError(missing, msg)
+    joined = known[rows]
+    for name in joined.colnames:
+        if len(missing) and isinstance(joined[name], Column) and joined[name].ndim == 1:
+            mask = is_missing | np.ma.getmaskarray(joined[name])
+            joined[name] = MaskedColumn(joined[name], mask=mask)
+    return joined

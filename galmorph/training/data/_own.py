@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 from astropy import units as u
-from astropy.table import Column, MaskedColumn, Table
+from astropy.table import Table
 
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.inference.catalog import (
@@ -15,7 +15,12 @@ from galmorph.inference.catalog import (
 )
 from galmorph.preprocessing.recipe import Recipe
 from galmorph.schemas import load_schema
-from galmorph.training.data._columns import Problems, choose_columns, match_rows
+from galmorph.training.data._columns import (
+    Problems,
+    choose_columns,
+    join_rows,
+    label_options,
+)
 from galmorph.training.data._targets import (
     make_targets,
     name_targets,
@@ -44,7 +49,8 @@ def read_own(source, schema_name, folder, *, is_taught=False):
     if source.labels is not None and folder / source.labels != path:
         known = _read_file(folder / source.labels)
         may_miss = is_taught or source.select == 'all'
-        known = _joined(table, known, source, may_miss=may_miss)
+        way_out = "'select: all' takes them as unknown"
+        known = join_rows(table, known, source.id, way_out, may_miss=may_miss)
     labels, used = _labels(known, source, load_schema(schema_name), is_taught)
     names, ids, images = _images(table, source, path, folder)
     rows = Table({'image': names, 'id': ids})
@@ -64,24 +70,18 @@ def read_own(source, schema_name, folder, *, is_taught=False):
 
 def _labels(known, source, schema, is_taught):
     """The labels of a table, and the columns that they were read from."""
-    attributes = getattr(schema, 'attributes', None)
-    kind = source.kind or ('attributes' if attributes else 'fractions')
     columns = source.columns or None
     answers = {schema.name, *schema.columns, *schema.source_columns}
     if is_taught and columns is None and not answers & set(known.colnames):
         unknown = np.full((len(known), schema.n_answers), np.nan)
         return Labels('fractions', unknown, structure=schema.structure), set()
-    if kind == 'classes' and columns:
-        columns = next(iter(columns.values()))
-    limits = {}
-    if kind == 'attributes' and any(n.endswith('_inf') for n in known.colnames):
-        limits = {'low': '_inf', 'high': '_sup'}
-    labels = read_labels(known, schema, kind=kind, columns=columns, **limits)
-    if kind == 'classes':
-        return labels, {columns or schema.name}
+    options = label_options(known, schema, source.kind, columns)
+    labels = read_labels(known, schema, **options)
+    if labels.kind == 'classes':
+        return labels, {options['columns'] or schema.name}
     used = set(choose_columns(known, schema, columns, Problems())) - {None}
-    ends = {name + end for name in used for end in limits.values()}
-    return labels, used | ends
+    ends = [options[end] for end in ('low', 'high') if end in options]
+    return labels, used | {name + end for name in used for end in ends}
 
 
 def _images(table, source, path, folder):
@@ -183,39 +183,6 @@ def _read_split(column):
     problems.add(column.name, f'none of the splits {list(_SPLITS)}', wrong, names)
     problems.raise_any()
     return names
-
-
-def _joined(table, known, source, *, may_miss):
-    """The rows of the labels in the order of the galaxies, masked where missing."""
-    if source.id is None:
-        if len(table) != len(known):
-            msg = (
-                f'the table has {len(table)} rows, and the labels have {len(known)}; '
-                "give 'id', the column that joins them"
-            )
-            raise LabelError((), msg)
-        return known
-    for one in (table, known):
-        if source.id not in one.colnames:
-            msg = f'there is no column {source.id!r} among {one.colnames}'
-            raise LabelError((), msg)
-    problems = Problems()
-    picked = match_rows(known[source.id], table[source.id], source.id, problems)
-    problems.raise_any()
-    is_missing = picked < 0
-    missing = np.flatnonzero(is_missing)
-    if len(missing) and (not may_miss or is_missing.all()):
-        shown = ', '.join(map(str, missing[:10]))
-        msg = f'column {source.id!r}: {len(missing)} without labels, in rows {shown}'
-        if not is_missing.all():
-            msg += "; 'select: all' takes them as unknown"
-        raise LabelError(missing, msg)
-    joined = known[picked]
-    for name in joined.colnames:
-        if len(missing) and isinstance(joined[name], Column) and joined[name].ndim == 1:
-            mask = is_missing | np.ma.getmaskarray(joined[name])
-            joined[name] = MaskedColumn(joined[name], mask=mask)
-    return joined
 
 
 def read_candels(folder):

@@ -64,6 +64,13 @@ class TestOwnTables:
         assert source.images[0] == str(tmp_path / 'g0.png')
         assert set(source.table['split']) <= {'train', 'valid', 'test'}
 
+    def test_classes_are_known_by_the_name_of_their_schema(self, tables, tmp_path):
+        table = Table.read(tmp_path / 'galaxies.csv')
+        table['zhu5'] = ['spiral', 'edge_on'] * 4
+        table.write(tmp_path / 'galaxies.csv', overwrite=True)
+        task = make_task('zhu5', 'cross_entropy', table='galaxies.csv')
+        assert read_task(task, tmp_path).labels.classes.tolist() == [4, 3] * 4
+
     def test_column_of_splits(self, tables, tmp_path):
         table = Table.read(tmp_path / 'galaxies.csv')
         table['part'] = ['valid'] * 3 + ['train'] * 5
