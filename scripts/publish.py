@@ -9,12 +9,13 @@ what no run knows: title, description, limits, papers. Limits, papers and teache
 are names of ``common.yaml`` beside it, or limits in full. ``stored`` has options of
 `galmorph.weights.save_weights`; no answer on ``valid`` may change by more than
 MAX_CHANGE for them. The weights and cards go into the package. They are measured
-as stored, on ``valid``, which decides what questions are supported, and on
-``test``, which the card reports, once: run it with ``--no-test`` until all is
-decided.
+as stored, on ``valid``, which decides what questions are supported and whose mean
+error is taken off attributes, and on ``test``, which the card reports, once: run it
+with ``--no-test`` until all is decided.
 """
 
 import argparse
+import copy
 import dataclasses
 import importlib
 from pathlib import Path
@@ -73,6 +74,21 @@ def measure(card, source, split, n_transforms=1):
     classifier = MorphologyClassifier(card, n_transforms=n_transforms)
     part = source[rows]
     return evaluate(classifier, part.table, part.labels, split=split, size=part.sizes)
+
+
+def centre(card, target, source):
+    """Take the mean error of each attribute on ``valid`` off, by the head's offset."""
+    found = measure(target, source, 'valid')
+    errors = np.nanmean(found.answers - found.labels, 0)
+    network = copy.deepcopy(card.network)
+    head = network['options']['head_options']
+    head['offset'] = [
+        round(float(offset - error), 4)
+        for offset, error in zip(head['offset'], errors, strict=True)
+    ]
+    print('mean errors taken off:', dict(zip(found.schema.names, errors, strict=True)))
+    done = {'calibration': 'the mean errors on valid are taken off'}
+    return dataclasses.replace(card, network=network, training=card.training | done)
 
 
 def metrics_of(card, source, split, supported):
@@ -173,6 +189,9 @@ def publish(run, data, task, entries, *, test):
     sources = read_tasks(recipe.only(heads), data)
     source, schema = sources[task], load_schema(card.schema)
     check_storage(trained, target, source)
+    if schema.kind == 'attributes':
+        card = centre(card, target, source)
+        card.to_file(target)
     asked = count_training(recipe, sources, schema, task)
     found = measure(target, source, 'valid')
     supported = choose_questions(schema, source, found, asked)
