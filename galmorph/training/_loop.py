@@ -42,7 +42,7 @@ def make_trainer(
     if is_validated:
         best = {'monitor': recipe.monitor, 'mode': recipe.mode}
         own.append(
-            ModelCheckpoint(
+            _Checkpoint(
                 filename='best', save_on_train_epoch_end=False, **best, **common
             )
         )
@@ -58,7 +58,7 @@ def make_trainer(
             )
         )
     # After the others, whose state it keeps.
-    own.append(ModelCheckpoint(filename='last', save_on_train_epoch_end=True, **common))
+    own.append(_Checkpoint(filename='last', save_on_train_epoch_end=True, **common))
     loggers = [CSVLogger(folder, name='log')]
     if importlib.util.find_spec('tensorboard'):
         from lightning.pytorch.loggers import TensorBoardLogger
@@ -81,6 +81,25 @@ def make_trainer(
             **options,
         }
     )
+
+
+class _Checkpoint(ModelCheckpoint):
+    """Lightning's, which knows the best of a training whose folder was moved."""
+
+    def load_state_dict(self, state_dict):
+        before = state_dict.get('dirpath') or self.dirpath
+        super().load_state_dict(_replaced(state_dict, str(before), str(self.dirpath)))
+
+
+def _replaced(value, before, now):
+    """Paths in another folder."""
+    if isinstance(value, dict):
+        return {
+            _replaced(k, before, now): _replaced(v, before, now)
+            for k, v in value.items()
+        }
+    is_path = isinstance(value, str) and value.startswith(before)
+    return now + value[len(before) :] if is_path else value
 
 
 class _EarlyStopping(EarlyStopping):

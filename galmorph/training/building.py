@@ -90,8 +90,8 @@ def build_networks(recipe):
     True
     """
     networks = nn.ModuleDict()
-    trunk = None
     _check_colours(recipe)
+    n_channels = count_channels(recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         for name, task in recipe.tasks.items():
@@ -106,19 +106,48 @@ def build_networks(recipe):
             except (TypeError, ValueError) as error:
                 msg = f'the network {recipe.network.name!r}: {error}'
                 raise RecipeError(msg) from error
-            if trunk is not None:
-                network.trunk = trunk
-            elif networks:
+            if networks and not hasattr(network, 'trunk'):
                 msg = (
                     f'the network {recipe.network.name!r} has no trunk to share, and '
                     'trains one task with a head of its own at a time'
                 )
                 raise RecipeError(msg)
-            trunk = getattr(network, 'trunk', None)
             networks[name] = network
+    if len(networks) > 1:
+        trunks = [
+            network.trunk
+            for name, network in networks.items()
+            if len(pixels_of(recipe, name).bands) == n_channels
+        ]
+        for network in networks.values():
+            network.trunk = trunks[0]
     if recipe.channels_last:
         networks.to(memory_format=torch.channels_last)
     return networks
+
+
+def count_channels(recipe):
+    """
+    Count the bands that the trunk of all tasks sees.
+
+    Parameters
+    ----------
+    recipe : `~galmorph.training.recipe.TrainingRecipe`
+        The recipe.
+
+    Returns
+    -------
+    n_channels : int
+        Three where a task has three; one band is then shown in each.
+
+    Examples
+    --------
+    >>> from galmorph.training.building import count_channels
+    >>> from galmorph.training.recipe import load_recipe
+    >>> count_channels(load_recipe('compact_multitask'))
+    3
+    """
+    return max(len(pixels_of(recipe, name).bands) for name in recipe.tasks)
 
 
 def _check_colours(recipe):
@@ -193,8 +222,7 @@ def own_network(recipe, task, network):
     >>> shared.trunk.stem.conv.weight.shape[1], own.trunk.stem.conv.weight.shape[1]
     (3, 1)
     """
-    first = pixels_of(recipe, next(iter(recipe.tasks)))
-    if len(pixels_of(recipe, task).bands) == len(first.bands):
+    if len(pixels_of(recipe, task).bands) == count_channels(recipe):
         return network
     with torch.random.fork_rng(devices=[]):
         own = create_network(

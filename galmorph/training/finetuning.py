@@ -104,6 +104,7 @@ def finetuning_recipe(
         'size': size,
         'separation': separation,
         'kind': kind,
+        'select': 'bounds' if kind == 'bounds' else 'values',
     }
     task = {'schema': schema, 'data': source, 'loss': _LOSSES.get(kind, 'mse')}
     options = dict(card.network.get('options', {}))

@@ -4,6 +4,7 @@
 import dataclasses
 import logging
 import math
+import tempfile
 from pathlib import Path
 
 import lightning
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 import yaml
 
-from galmorph.exceptions import RecipeError
+from galmorph.exceptions import RecipeError, WeightsError
 from galmorph.files import write_atomically
 from galmorph.schemas import load_schema
 from galmorph.training._loop import make_trainer, quiet
@@ -166,6 +167,8 @@ def fit(
     recipe = load_recipe(recipe)
     folder = Path('runs') / recipe.name if output is None else Path(output)
     options = {'progress_bar': progress_bar, 'callbacks': callbacks, **trainer_options}
+    # What runs beside the training goes where it does.
+    device = 'cpu' if trainer_options.get('accelerator') == 'cpu' else None
     if recipe.ensemble:
         options |= {'data': data, 'resume': resume, 'evaluate': evaluate}
         return _fit_ensemble(recipe, folder, cache=cache or folder / 'cache', **options)
@@ -173,7 +176,11 @@ def fit(
         datamodule = data
     else:
         datamodule = create_datamodule(
-            recipe, data, cache=cache or folder / 'cache', progress_bar=progress_bar
+            recipe,
+            data,
+            cache=cache or folder / 'cache',
+            device=device,
+            progress_bar=progress_bar,
         )
     n_steps, epoch_length = count_steps(recipe, datamodule)
     if getattr(datamodule, 'steps_per_epoch', epoch_length) is None:
@@ -184,6 +191,7 @@ def fit(
     recipe = recipe.only(tasks or recipe.tasks)
     recipe = _with_taught_questions(recipe, tasks)
     module = MorphologyModule(recipe, n_steps=n_steps, kinds=datamodule.kinds)
+    _check_cards(module)
     if recipe.initialise is not None and checkpoint is None:
         n_taken, n_new = initialise(module, recipe.initialise)
         logger.info(
@@ -210,7 +218,7 @@ def fit(
         described = {'steps': state['global_step'], **datamodule.describe(task)}
         cards[task] = save_trained(module, folder, task=task, training=described)
         if evaluate:
-            measure(cards[task], datamodule, task, recipe.test)
+            measure(cards[task], datamodule, task, recipe.test, device=device)
     return TrainingResult(
         card=next(iter(cards.values()), None),
         cards=cards,
@@ -328,7 +336,7 @@ def initialise(module, weights):
     return n_taken, n_new
 
 
-def measure(card, datamodule, task, test=None):
+def measure(card, datamodule, task, test=None, *, device=None):
     """
     Measure weights on the validation galaxies, and write that into their card.
 
@@ -342,6 +350,8 @@ def measure(card, datamodule, task, test=None):
         The task that they answer.
     test : `~galmorph.training.parts.TestTime`, optional
         Over what to average; nothing by default.
+    device : str, optional
+        As `~galmorph.MorphologyClassifier` takes it.
 
     Returns
     -------
@@ -359,14 +369,14 @@ def measure(card, datamodule, task, test=None):
     galmorph.exceptions.WeightsError: weights card 'lost.yaml': no such file
     """
     described, test = load_card(card), test or TestTime()
-    evaluation = _evaluate([card], datamodule, task, test)
+    evaluation = _evaluate([card], datamodule, task, test, device)
     if evaluation is not None:
         metrics = evaluation.to_dict() | test.to_dict()
         dataclasses.replace(described, metrics=metrics).to_file(card)
     return evaluation
 
 
-def _evaluate(cards, datamodule, task, test):
+def _evaluate(cards, datamodule, task, test, device):
     """Score the mean of weights where none of them was trained, if anywhere."""
     from galmorph import MorphologyClassifier
     from galmorph.training.evaluation import evaluate
@@ -377,9 +387,12 @@ def _evaluate(cards, datamodule, task, test):
     if not is_new.any():
         return None
     table, labels = table[is_new], labels[is_new]
+    if not np.isfinite(labels.values).any():
+        # Bounds alone are nothing to measure by.
+        return None
     size = 'size' if 'size' in table.colnames else None
     classifier = MorphologyClassifier(
-        cards, n_transforms=test.n_transforms, zooms=test.zooms
+        cards, device, n_transforms=test.n_transforms, zooms=test.zooms
     )
     return evaluate(classifier, table, labels, split='valid', size=size)
 
@@ -388,9 +401,9 @@ def _with_taught_questions(recipe, data):
     """Let a card support what some training galaxy has a label for."""
     tasks = dict(recipe.tasks)
     for name, task in recipe.tasks.items():
-        schema = load_schema(task.schema)
-        if task.supported_questions is not None or not hasattr(schema, 'questions'):
+        if task.supported_questions is not None:
             continue
+        schema = load_schema(task.schema)
         taught = np.zeros(schema.n_answers, bool)
         for other in recipe.tasks:
             if name in (other, recipe.tasks[other].head_of) and other in data:
@@ -398,14 +411,32 @@ def _with_taught_questions(recipe, data):
                 taught |= np.isfinite(labels.targets).any(0)
                 if labels.bound is not None:
                     taught |= np.isfinite(labels.bound).any(0)
-        questions = [q.name for q in schema.questions if taught[q.slice].any()]
-        if 0 < len(questions) < len(schema.questions):
+        questions = [
+            question
+            for question, (start, stop, _) in zip(
+                schema.names, schema.structure, strict=True
+            )
+            if taught[start:stop].any()
+        ]
+        if 0 < len(questions) < len(schema.names):
             tasks[name] = dataclasses.replace(task, supported_questions=questions)
     return dataclasses.replace(recipe, tasks=tasks)
 
 
+def _check_cards(module):
+    """Find out before the training what would keep its weights from being written."""
+    with tempfile.TemporaryDirectory() as folder:
+        for task in module.networks:
+            try:
+                save_trained(module, folder, task=task)
+            except (ValueError, WeightsError) as error:
+                msg = f'the weights of the task {task!r} could not be written: {error}'
+                raise RecipeError(msg) from error
+
+
 def _fit_ensemble(recipe, folder, *, data, cache, evaluate, **options):
     options |= {'data': data, 'cache': cache, 'evaluate': evaluate}
+    device = 'cpu' if options.get('accelerator') == 'cpu' else None
     members = []
     for index in range(len(recipe.ensemble)):
         member = recipe.member(index)
@@ -414,8 +445,8 @@ def _fit_ensemble(recipe, folder, *, data, cache, evaluate, **options):
     # One process of several has the cards.
     if evaluate and all(member.cards for member in members):
         if not isinstance(data, lightning.LightningDataModule):
-            data = create_datamodule(recipe.member(0), data, cache=cache)
-        ensemble = _measure_mean(recipe, members, folder, data)
+            data = create_datamodule(recipe.member(0), data, cache=cache, device=device)
+        ensemble = _measure_mean(recipe, members, folder, data, device)
     sign = 1 if recipe.mode == 'min' else -1
     best = min(
         members, key=lambda m: sign * m.metrics.get(recipe.monitor, sign * math.inf)
@@ -431,12 +462,12 @@ def _fit_ensemble(recipe, folder, *, data, cache, evaluate, **options):
     )
 
 
-def _measure_mean(recipe, members, folder, datamodule):
+def _measure_mean(recipe, members, folder, datamodule, device):
     """Score the mean of the members, task by task, and write that down."""
     scores, written = {}, {}
     for task in members[0].cards:
         cards = [member.cards[task] for member in members if task in member.cards]
-        evaluation = _evaluate(cards, datamodule, task, recipe.test)
+        evaluation = _evaluate(cards, datamodule, task, recipe.test, device)
         if evaluation is None:
             logger.warning(
                 'the mean of the members is not measured for the task %r: there is '

@@ -13,7 +13,7 @@ from galmorph.networks.heads import ClippedHead, SigmoidHead, SoftmaxTreeHead
 from galmorph.networks.layers import constrain_norms
 from galmorph.networks.values import RegressionHead
 from galmorph.schemas import load_schema
-from galmorph.training.building import build_networks, pixels_of
+from galmorph.training.building import build_networks, count_channels
 from galmorph.training.evaluation.metrics import create_metrics
 from galmorph.training.losses import create_loss
 from galmorph.training.losses.likelihoods import DirichletLoss
@@ -92,8 +92,7 @@ class MorphologyModule(lightning.LightningModule):
             kind = (kinds or {}).get(name, kind)
             self.scores[name] = create_metrics(schema, kind)
         self._check_heads()
-        first = next(iter(self.recipe.tasks))
-        self._n_channels = len(pixels_of(self.recipe, first).bands)
+        self._n_channels = count_channels(self.recipe)
         self._valid_losses = {}
         self._freeze()
         self._constrained = list(self._constrained_layers())

@@ -23,6 +23,11 @@ __all__ = ['TrainingRecipe', 'list_recipes', 'load_recipe']
 
 _FOLDER = Path(__file__).parent / 'recipes'
 _PRECISIONS = ('float32', 'bf16', 'fp16')
+# What is better the larger or the smaller it is, of the scores of a validation.
+_BETTER = {
+    'max': {'accuracy', 'macro_auc', 'macro_f1', 'r2', 'weighted_f1'},
+    'min': {'loss', 'rmse'},
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,6 +169,7 @@ class TrainingRecipe(Record):
         need_positive(self, positive, where)
         need_one_of(self.precision, _PRECISIONS, f"'precision' of {where}")
         need_one_of(self.mode, ('min', 'max'), f"'mode' of {where}")
+        self._check_mode(where)
         need_one_of(self.keep, ('best', 'last'), f"'keep' of {where}")
         if self.ema is not None and not 0 < self.ema < 1:
             refuse('ema', self.ema, where, 'must lie between 0 and 1')
@@ -194,6 +200,12 @@ class TrainingRecipe(Record):
             self.variant(name)
         for index in range(len(self.ensemble)):
             self.member(index)
+
+    def _check_mode(self, where):
+        for mode, scores in _BETTER.items():
+            if mode != self.mode and scores & set(self.monitor.split('/')[1:]):
+                rule = f"must be {mode!r} to 'monitor' {self.monitor!r}"
+                refuse('mode', self.mode, where, rule)
 
     def _check_images_of(self, name, other):
         if other is None:

@@ -14,6 +14,12 @@ def make_weights(folder, schema, head, loss):
     return save_trained(module, folder, 'old')
 
 
+def test_bounds_are_what_is_trained_on():
+    recipe = finetuning_recipe('dieleman.gz2', 'a.csv', kind='bounds')
+    (task,) = recipe.tasks.values()
+    assert (task.data.select, task.loss.name) == ('bounds', 'censored')
+
+
 class TestHeads:
     def test_questions_after_attributes_are_a_tree(self, tmp_path):
         card = make_weights(tmp_path, 'efigi', 'interval', 'interval')

@@ -45,8 +45,23 @@ fit(make_recipe(patience=5), data=sys.argv[1], output=sys.argv[2],
 """
 
 
+SMOOTH = load_schema('gz2/smooth_or_features')
+
 # Its first validation is the best: patience ends it.
 STALE = {'steps': 20, 'optimiser': {'lr': 1e-12}, 'freeze': ['*', '!output.*']}
+
+
+# So does that of a rate that no training survives.
+BEST_FIRST = {'optimiser': {'name': 'sgd', 'lr': 3.0}}
+
+
+class Interrupt(lightning.Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise InterruptedError
 
 
 class Refuse(lightning.Callback):
@@ -126,18 +141,21 @@ class TestResult:
 
 class TestResume:
     def test_killed_training_ends_as_an_unbroken_one(self, trained, kaggle, tmp_path):
-        root = Path(__file__).parents[2]
+        root, killed = Path(__file__).parents[2], tmp_path / 'killed'
         process = subprocess.run(
-            [sys.executable, '-c', KILLED, str(kaggle), str(tmp_path)],
+            [sys.executable, '-c', KILLED, str(kaggle), str(killed)],
             env=os.environ | {'PYTHONPATH': str(root)},
             cwd=root,
             check=False,
         )
         assert process.returncode == 9
-        assert read_log(tmp_path)['step'].tolist() == [2]
-        assert not (tmp_path / 'small.yaml').exists()
+        assert read_log(killed)['step'].tolist() == [2]
+        assert not (killed / 'small.yaml').exists()
+        # On another machine, perhaps.
+        output = killed.rename(tmp_path / 'moved')
+        data = shutil.copytree(kaggle, tmp_path / 'data')
         recipe = make_recipe(patience=5)
-        result = fit(recipe, data=kaggle, output=tmp_path, accelerator='cpu')
+        result = fit(recipe, data=data, output=output, accelerator='cpu')
         again, before = weights_of(result), weights_of(trained)
         assert again.keys() == before.keys()
         assert all(torch.equal(again[name], before[name]) for name in before)
@@ -184,6 +202,34 @@ class TestResume:
         ])  # fmt: skip
         assert done == 0
         assert yaml.safe_load(output.read_text()) == card.metrics
+
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            ({'name': 'my run'}, 'my run'),
+            ({'card': {'license': 'MIT'}}, 'license'),
+            ({'precision_stored': 'half'}, 'precision'),
+            ({'tasks.gz2.supported_questions': ['bars']}, 'bars'),
+        ],
+    )
+    def test_card_that_cannot_be_written_is_found_out_before(
+        self, kaggle, tmp_path, changes, message
+    ):
+        recipe = make_recipe().override(changes)
+        with pytest.raises(RecipeError, match=f"task 'gz2' could .*{message}"):
+            fit(recipe, data=kaggle, output=tmp_path, callbacks=[Refuse()])
+
+    def test_moved_training_knows_its_best(self, kaggle, tmp_path):
+        # Its first validation is the best, and comes before the move.
+        recipe = make_recipe(steps=6, **BEST_FIRST)
+        options = {'data': kaggle, 'accelerator': 'cpu', 'evaluate': False}
+        whole = fit(recipe, output=tmp_path / 'whole', **options)
+        losses = whole.log['valid/loss']
+        assert losses.argmin() == 0
+        with pytest.raises(InterruptedError):
+            fit(recipe, output=tmp_path / 'run', callbacks=[Interrupt(4)], **options)
+        output = (tmp_path / 'run').rename(tmp_path / 'moved')
+        assert fit(recipe, output=output, **options).metrics == whole.metrics
 
     def test_goes_on_in_a_folder_that_is_called_as_a_recipe(
         self, kaggle, tmp_path, monkeypatch
@@ -428,24 +474,30 @@ def teacher(folder):
 
 
 class TestSupport:
-    def test_card_supports_what_was_taught(self, tmp_path):
+    @pytest.mark.parametrize(
+        ('schema', 'head', 'labels'),
+        [
+            ('gz2', None, dict(zip(SMOOTH.columns, (0.5, 0.4, 0.1), strict=True))),
+            ('efigi', 'regression', {'t_type': 3.5}),
+        ],
+    )
+    def test_card_supports_what_was_taught(self, tmp_path, schema, head, labels):
         for row, stamp in enumerate(draw_stamps(6)):
             Image.fromarray(stamp).save(tmp_path / f'{row}.png')
         table = Table({'image': [f'{row}.png' for row in range(6)]})
-        for column, part in zip(
-            load_schema('gz2').columns[:3], (0.5, 0.4, 0.1), strict=True
-        ):
-            table[column] = part
+        for column, value in labels.items():
+            table[column] = value
         table['split'] = ['valid', *['train'] * 5]
         table.write(tmp_path / 'galaxies.csv')
         data = {'table': 'galaxies.csv', 'split': 'split'}
-        task = {'schema': 'gz2', 'data': data, 'loss': 'mse'}
+        task = {'schema': schema, 'data': data, 'loss': 'mse'}
+        task |= {} if head is None else {'head': head}
         result = fit(
-            make_recipe(tasks={'gz2': task}, steps=2), data=tmp_path,
+            make_recipe(tasks={schema: task}, steps=2), data=tmp_path,
             output=tmp_path / 'run', accelerator='cpu', evaluate=False,
         )  # fmt: skip
-        card = load_card(result.card)
-        assert list(card.supported_questions) == ['smooth_or_features']
+        expected = ['smooth_or_features' if schema == 'gz2' else 't_type']
+        assert list(load_card(result.card).supported_questions) == expected
 
     def test_member_without_the_score_is_not_the_best(self, monkeypatch, tmp_path):
         scores = iter([{}, {'valid/gz2/r2': 0.5}])

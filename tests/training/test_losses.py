@@ -226,6 +226,16 @@ class TestCrossEntropy:
         value = loss(output, {'target': target}).item()
         assert value == pytest.approx(expected.item(), rel=1e-6)
 
+    def test_smoothing_leaves_a_question_that_few_were_asked(self):
+        output, target = draw()
+        part = TREE.question('spiral').slice
+        conditional = target[:, part] / target[:, part].sum(1, keepdim=True)
+        loss = CrossEntropyLoss(TREE, question='spiral', label_smoothing=0.1)
+        target = torch.full_like(target, torch.nan)
+        target[:, part] = conditional
+        asked = loss(output, {'target': target}).item()
+        assert loss(output, {'target': 0.01 * target}).item() == pytest.approx(asked)
+
     def test_fractions_are_soft_labels(self):
         output, target = draw()
         expected = torch.nn.functional.cross_entropy(

@@ -306,14 +306,26 @@ class TestNetworkOfTheUser:
             make_module(make_recipe(network=network, tasks={'zhu5': task}))
 
 
+ONE_BAND = {
+    'bands': ['r'],
+    'surface_brightness': [1.0],
+    'mean': [0.0],
+    'std': [1.0],
+}
+
+
+def test_first_task_may_have_fewer_bands():
+    tasks = {'zhu5': {**TWO['zhu5'], 'pixels': ONE_BAND}, 'gz2': TWO['gz2']}
+    module = make_module(make_recipe(tasks=tasks))
+    assert module.networks['gz2'].trunk is module.networks['zhu5'].trunk
+    grey, colour = make_batch(n_channel=1), make_batch()
+    outputs = module._outputs({'zhu5': grey, 'gz2': colour})
+    assert outputs['zhu5']['answers'].shape == (4, 5)
+    assert outputs['gz2']['answers'].shape == (4, 37)
+
+
 def test_colours_of_a_task_that_has_none():
-    one_band = {
-        'bands': ['r'],
-        'surface_brightness': [1.0],
-        'mean': [0.0],
-        'std': [1.0],
-    }
-    tasks = {**TWO, 'zhu5': {**TWO['zhu5'], 'pixels': one_band}}
+    tasks = {**TWO, 'zhu5': {**TWO['zhu5'], 'pixels': ONE_BAND}}
     recipe = make_recipe(tasks=tasks)
     recipe = recipe.override({'network.options.colour': 'hsv'})
     with pytest.raises(RecipeError, match=r"'zhu5' has \['r'\]"):

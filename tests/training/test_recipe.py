@@ -167,6 +167,20 @@ class TestChecks:
         assert recipe.only(['gz2', 'more']).tasks['more'].images_of == 'gz2'
         assert recipe.only(['more']).tasks['more'].images_of is None
 
+    @pytest.mark.parametrize(
+        ('monitor', 'mode', 'better'),
+        [
+            ('valid/gz2/accuracy', 'min', 'max'),
+            ('valid/efigi/r2/t_type', 'min', 'max'),
+            ('valid/gz2/rmse', 'max', 'min'),
+            ('valid/loss', 'max', 'min'),
+        ],
+    )
+    def test_mode_against_the_score(self, monitor, mode, better):
+        with pytest.raises(RecipeError, match=f"'mode' .* must be '{better}' to"):
+            make(monitor=monitor, mode=mode)
+        assert make(monitor=monitor, mode=better).mode == better
+
     def test_fewer_tasks_leave_no_variant_that_cannot_be_made(self):
         task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
         variants = {'heavy': {'tasks.more.weight': 2}, 'short': {'steps': 7}}

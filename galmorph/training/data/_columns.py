@@ -160,7 +160,10 @@ def _numbers(column, name, problems):
     else:
         values, wrong = np.full(len(array), np.nan), np.zeros(len(array), bool)
         for row, value in enumerate(array):
-            text = '' if value is None else str(value).strip()
+            # FITS tables have text as bytes.
+            is_bytes = isinstance(value, bytes)
+            text = value.decode('utf-8', 'replace') if is_bytes else value
+            text = '' if text is None else str(text).strip()
             if mask[row] or not text:
                 continue
             try:
@@ -278,6 +281,20 @@ def label_options(table, schema, kind=None, columns=None):
     return options
 
 
+def _check_order(table, known):
+    """Refuse two tables that name their galaxies, and not in the same order."""
+    for name in set(table.colnames) & set(known.colnames):
+        one, other = ([str(v).strip() for v in t[name]] for t in (table, known))
+        is_name = table[name].dtype.kind in 'iuSUO' and table[name].ndim == 1
+        if is_name and one != other and len({*one}) == len({*other}) == len(one):
+            row = next(row for row in range(len(one)) if one[row] != other[row])
+            msg = (
+                f'row {row} of the galaxies has {name} = {one[row]!r}, and of the '
+                f"labels {other[row]!r}; give 'id', the column that joins them"
+            )
+            raise LabelError([row], msg)
+
+
 def join_rows(table, known, column, way_out, *, may_miss=False):
     """
     Put the rows of labels in the order of the galaxies, masked where missing.
@@ -292,6 +309,7 @@ def join_rows(table, known, column, way_out, *, may_miss=False):
                 "give 'id', the column that joins them"
             )
             raise LabelError((), msg)
+        _check_order(table, known)
         return known
     for what, one in (('galaxies', table), ('labels', known)):
         if column not in one.colnames:

@@ -181,7 +181,7 @@ def build_cache(
     [True, True, True, True, True]
     """
     path = Path(path)
-    digest = _digest(images, recipe, sizes, (reach, reduction), key)
+    digest = digest_images(images, recipe, sizes, (reach, reduction), key)
     if digest is not None:
         try:
             cache = PixelCache(path)
@@ -189,6 +189,8 @@ def build_cache(
             pass
         else:
             if cache.hash == digest and len(cache) == len(images):
+                if cache.errors:
+                    _warn(cache.errors, f'; delete {path} to try them again')
                 return cache
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
@@ -379,7 +381,7 @@ def _map_in_order(function, n, n_workers):
             yield from pool.map(function, range(start, min(start + chunk, n)))
 
 
-def _digest(images, recipe, sizes, settings, key):
+def digest_images(images, recipe, sizes, settings, key=None):
     """A hash of all that the pixels depend on; None where it cannot be told."""
     sha = hashlib.sha256(f'{_FORMAT} {recipe.hash} {len(images)} {key}'.encode())
     for array in (sizes, *settings):
@@ -425,9 +427,9 @@ def _sidecar(path):
     return path.with_name(f'{path.name}.npz')
 
 
-def _warn(errors):
+def _warn(errors, way_out=''):
     shown = '; '.join(f'row {row}: {errors[row]}' for row in list(errors)[:5])
     more = f' and {len(errors) - 5} more' if len(errors) > 5 else ''
     plural = 'images' if len(errors) > 1 else 'image'
-    msg = f'{len(errors)} {plural} cannot be used: {shown}{more}'
+    msg = f'{len(errors)} {plural} cannot be used: {shown}{more}{way_out}'
     warnings.warn(msg, GalmorphWarning, stacklevel=3)

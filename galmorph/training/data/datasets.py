@@ -196,7 +196,7 @@ class GalaxyDataset(torch.utils.data.Dataset):
         known = self._known(np.asarray(rows))
         if is_mirrored is not None:
             known['is_mirrored'] = np.asarray(is_mirrored, bool)
-            _mirror(known, self.labels.mirrored, known['is_mirrored'])
+            _mirror(known, dict(self.labels.mirrored), known['is_mirrored'])
         return {name: torch.from_numpy(values) for name, values in known.items()}
 
     def _known(self, rows):
@@ -289,12 +289,13 @@ def augmented(image, recipe, affine):
     return dataclasses.replace(image, affines=(to_pixels @ affine @ grid)[None])
 
 
-def _mirror(known, columns, is_mirrored):
+def _mirror(known, sums, is_mirrored):
     """Reverse what a mirror image reverses, such as the sense of the arms."""
-    place = np.ix_(is_mirrored, np.array(columns, int))
-    if not place[1].size:
+    if not sums:
         return
-    known['target'][place] = 1 - known['target'][place]
+    place = np.ix_(is_mirrored, list(sums))
+    sums = np.array(list(sums.values()), known['target'].dtype)
+    known['target'][place] = sums - known['target'][place]
     if 'low' in known and 'high' in known:
         low, high = known['low'][place], known['high'][place]
-        known['low'][place], known['high'][place] = 1 - high, 1 - low
+        known['low'][place], known['high'][place] = sums - high, sums - low

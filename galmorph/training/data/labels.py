@@ -41,8 +41,9 @@ class Labels:
         What a fraction is known to exceed; NaN where nothing is.
     structure : tuple of tuple of int, optional
         ``structure`` of the schema, by which counts become fractions.
-    mirrored : tuple of int, optional
-        Attributes, on a scale from 0 to 1, that a mirror image reverses.
+    mirrored : tuple of (int, float), optional
+        Attributes that a mirror image reverses, and the sum of the ends of the
+        scale of each.
 
     Examples
     --------
@@ -404,6 +405,9 @@ def _class_names(schema):
 
 
 def _class_text(value):
+    # As FITS tables have them.
+    if isinstance(value, bytes):
+        value = value.decode('utf-8', 'replace')
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
     return str(value).strip()
@@ -424,7 +428,9 @@ def _read_attributes(table, schema, names, ends, problems):
         if low is not None and high is not None:
             bad = low[:, index] > high[:, index]
             problems.add(name, 'the low end is above the high one', bad, low[:, index])
-    mirrored = [i for i, a in enumerate(schema.attributes) if a.is_chiral]
+    mirrored = [
+        (i, a.low + a.high) for i, a in enumerate(schema.attributes) if a.is_chiral
+    ]
     return Labels(
         'attributes',
         values,

@@ -195,7 +195,7 @@ def read_tasks(recipe, folder=None):
             if task.teacher is not None and task.data.select != 'all':
                 msg += "; 'select: all' gives its teacher those without labels"
             raise RecipeError(msg)
-    _check_splits(tasks)
+    _check_splits(tasks, recipe)
     return tasks
 
 
@@ -214,12 +214,18 @@ def _taught_by_table(name, task, source, folder):
         raise RecipeError(msg) from error
 
 
-def _check_splits(tasks):
+def _check_splits(tasks, recipe):
     """Refuse a galaxy that one task learns from and another is judged by."""
     first = {}
+    # Tables may call one file by several paths.
+    absolute = functools.cache(lambda image: str(Path(image).resolve()))
     for name, source in tasks.items():
-        pairs = zip(source.table['image'], source.table['split'], strict=True)
-        for image, split in ((str(image), str(split)) for image, split in pairs):
+        splits = np.asarray(source.table['split']).astype(str)
+        if recipe.tasks[name].teacher is not None:
+            # A teacher will label them.
+            splits = np.where(splits == 'unlabelled', 'train', splits)
+        pairs = zip(source.table['image'], splits.tolist(), strict=True)
+        for image, split in ((absolute(str(i)), split) for i, split in pairs):
             if split not in ('train', 'valid', 'test'):
                 continue
             other, before = first.setdefault(image, (name, split))
@@ -254,6 +260,8 @@ def read_task(task, folder=None, *, read=None):
     ------
     galmorph.exceptions.LabelError
         If labels or images are not right, with their rows.
+    galmorph.exceptions.RecipeError
+        If attributes are to be drawn by their classes.
 
     Examples
     --------
@@ -290,12 +298,17 @@ def read_task(task, folder=None, *, read=None):
             fractions = source.fractions or data.fractions
             rows = _resplit(rows, fractions, source.split_seed)
     rows = rows[_selected(rows.labels, source.select)]
+    if rows.labels.kind == 'attributes' and task.sampling != 'uniform':
+        msg = f"'sampling' {task.sampling!r} is by classes, and attributes have none"
+        raise RecipeError(msg)
     if source.limit is not None:
         rows = rows[slice(source.limit)]
     return rows
 
 
-def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
+def create_datamodule(
+    recipe, folder=None, *, cache=None, device=None, progress_bar=False
+):
     """
     Make the batches of a recipe.
 
@@ -307,6 +320,9 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
         As in `read_tasks`.
     cache : path-like, optional
         Folder for decoded pixels; without it images are read each time.
+    device : str, optional
+        Where the weights of a teacher run, as `~galmorph.MorphologyClassifier`
+        takes it.
     progress_bar : bool, optional
         Whether to show the decoding.
 
@@ -336,7 +352,9 @@ def create_datamodule(recipe, folder=None, *, cache=None, progress_bar=False):
         task = recipe.tasks[name]
         if task.teacher is not None and task.teacher.weights is not None:
             schema = load_schema(task.schema)
-            sources[name] = teach(sources[name], task.teacher, schema, cache)
+            sources[name] = teach(
+                sources[name], task.teacher, schema, cache, device=device
+            )
         try:
             pixels = pixels_of(recipe, name)
             settings = task.augmentation

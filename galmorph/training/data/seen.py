@@ -225,10 +225,17 @@ def _digest(task):
         if known is not None:
             # Every NaN is the same.
             hashed.update(np.where(np.isnan(known), np.float32(-1e9), known).tobytes())
+    if task.sizes is not None:
+        hashed.update(f'{task.sizes.unit}'.encode())
+        hashed.update(np.nan_to_num(task.sizes.value, nan=-1.0).tobytes())
     splits = [] if task.splits is None else task.splits
     hashed.update('\n'.join(map(str, splits)).encode())
     if task.table is not None and 'image' in task.table.colnames:
         column = task.table['image']
-        if column.dtype.kind in 'UO':
-            hashed.update('\n'.join(map(str, column)).encode())
+        if column.dtype.kind in 'UO' and len(column):
+            # The data may be in another place, or called by another path.
+            paths = [Path(_absolute(path)) for path in column]
+            start = os.path.commonpath([path.parent for path in paths])
+            names = [path.relative_to(start).as_posix() for path in paths]
+            hashed.update('\n'.join(names).encode())
     return hashed.hexdigest()

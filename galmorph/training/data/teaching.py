@@ -2,7 +2,6 @@
 """Labels by a teacher, for images that have none."""
 
 import dataclasses
-import hashlib
 import math
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from astropy.table import Table
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.training.data._columns import Problems, match_rows
 from galmorph.training.data._targets import open_images
+from galmorph.training.data.cache import digest_images
 from galmorph.training.data.labels import Labels, read_labels
 from galmorph.weights import load_card
 
@@ -23,7 +23,7 @@ _PART = 1024
 _WAY_OUT = 'scripts/make_soft_labels.py of the sources writes one'
 
 
-def teach(source, teacher, schema, folder=None, *, data=None):
+def teach(source, teacher, schema, folder=None, *, data=None, device=None):
     """
     Replace labels by those of a teacher; what is not to be learnt is left out.
 
@@ -40,6 +40,8 @@ def teach(source, teacher, schema, folder=None, *, data=None):
     data : path-like, optional
         The folder of the data, where the table of a teacher is looked for
         before the current folder.
+    device : str, optional
+        Where weights run, as `~galmorph.MorphologyClassifier` takes it.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def teach(source, teacher, schema, folder=None, *, data=None):
         from galmorph import MorphologyClassifier
 
         classifier = MorphologyClassifier(
-            teacher.weights, n_transforms=teacher.n_transforms
+            teacher.weights, device, n_transforms=teacher.n_transforms
         )
         values = _answers(rows, classifier, folder)
     else:
@@ -160,11 +162,11 @@ def _read_answers(rows, name, schema, data):
 
 def _answers(rows, classifier, folder):
     """What a classifier says of images; kept in a file, for it takes long."""
-    text = '\n'.join(map(str, rows.table['image']))
-    sizes = '' if rows.sizes is None else list(rows.sizes.value)
-    key = f'{classifier.card.sha256} {classifier.n_transforms} {text}{sizes}'
-    name = hashlib.sha256(key.encode()).hexdigest()[:16]
-    path = None if folder is None else Path(folder) / f'teacher_{name}.npy'
+    told_by = classifier.card.sha256, classifier.n_transforms
+    digest = digest_images(rows.images, classifier.recipe, rows.sizes, told_by)
+    path = None
+    if folder is not None and digest is not None:
+        path = Path(folder) / f'teacher_{digest[:16]}.npy'
     if path is not None and path.exists():
         return np.load(path)
     if all(isinstance(image, str) for image in rows.images):

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 from astropy.table import QTable
 
+from galmorph.inference.catalog import sizes_of
 from galmorph.training.evaluation._bootstrap import N_DRAWS, Score
 from galmorph.training.evaluation._judging import Judge, pooled_parts
 from galmorph.training.evaluation.classification import ClassificationReport
@@ -335,6 +336,8 @@ def _predict(source, table, rows, schema, options):
             n = 'none' if table is None else len(table)
             msg = f'table must have a row for each of the {len(rows)} labels, not {n}'
             raise ValueError(msg)
+        if options.get('size') is not None:
+            options = options | {'size': sizes_of(table, options['size'])[rows]}
         predictions = source.classify_table(table[rows], **options)
         # What a table masks, unsupported questions, is there behind the mask.
         return predictions.schema, np.asarray(predictions.values.data, float)

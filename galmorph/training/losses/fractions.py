@@ -184,8 +184,9 @@ class CrossEntropyLoss(Loss):
             target = self.target(batch)[:, self.slice]
             known = torch.isfinite(target).all(1)
         target = only_known(known[:, None], target.to(log_p))
-        even = self.label_smoothing / log_p.shape[1]
-        smoothed = target * (1 - self.label_smoothing) + even
+        # Path fractions of a question that few were asked sum to less than 1.
+        even = target.sum(1, keepdim=True) / log_p.shape[1]
+        smoothed = torch.lerp(target, even, self.label_smoothing)
         values = -(smoothed * self.class_weights * log_p).sum(1)
         return only_known(known, values), known * (target * self.class_weights).sum(1)
 

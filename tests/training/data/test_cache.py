@@ -101,6 +101,9 @@ class TestBuildCache:
             cache[3]
         assert caught.value.flag is MorphologyFlag.UNREADABLE_IMAGE
         assert cache[4].pixels.any()
+        # Told again where the cache is taken.
+        with pytest.warns(GalmorphWarning, match='2 images .* delete .*/cache to try'):
+            build_cache(files, RECIPE, tmp_path / 'cache')
 
     def test_nothing_to_use(self, tmp_path):
         with pytest.raises(GalmorphError, match='no image can be used: lost'):

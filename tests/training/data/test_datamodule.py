@@ -196,7 +196,7 @@ class TestImagesOfAnotherTask:
         host = make_task(augmentation=augmentation, splits=splits)
         values = np.random.default_rng(2).uniform(0, 0.4, (40, 2))
         values[10] = np.nan
-        guest = Labels('attributes', values, mirrored=(1,))
+        guest = Labels('attributes', values, mirrored=((1, 1.0),))
         options = {'splits': splits, 'augmentation': augmentation, **options}
         guest = make_task(labels=guest, images_of='host', **options)
         return make_module({'host': host, 'guest': guest}), values

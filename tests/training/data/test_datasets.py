@@ -287,23 +287,25 @@ class TestDegradation:
 
 
 class TestMirror:
-    def test_sense_of_the_arms_turns_with_the_image(self):
+    # A scale from 0 to 1, and one that is even about 0.
+    @pytest.mark.parametrize('ends', [1.0, 0.0])
+    def test_sense_of_the_arms_turns_with_the_image(self, ends):
         values = np.tile([0.25, 0.25], (6, 1))
         labels = Labels('attributes', values, values - 0.25, values + 0.05,
-                        mirrored=(1,))  # fmt: skip
+                        mirrored=((1, ends),))  # fmt: skip
         augmentation = Augmentation(flip=True, rotation=360)
         dataset = GalaxyDataset(STAMPS, labels, RECIPE, augmentation)
         batch = dataset.batch(range(6), np.random.default_rng(1))
         affines = augmentation.draw_affines(6, np.random.default_rng(1))
         is_mirrored = torch.from_numpy(np.linalg.det(affines) < 0)
         assert 0 < is_mirrored.sum() < 6
-        wanted = torch.where(is_mirrored, 0.75, 0.25)
+        wanted = torch.where(is_mirrored, ends - 0.25, 0.25)
         torch.testing.assert_close(batch['target'][:, 1], wanted)
         torch.testing.assert_close(
-            batch['low'][:, 1], torch.where(is_mirrored, 0.7, 0.0)
+            batch['low'][:, 1], torch.where(is_mirrored, ends - 0.3, 0.0)
         )
         torch.testing.assert_close(
-            batch['high'][:, 1], torch.where(is_mirrored, 1.0, 0.3)
+            batch['high'][:, 1], torch.where(is_mirrored, ends, 0.3)
         )
         assert (batch['target'][:, 0] == 0.25).all()
         assert (labels.values == 0.25).all()

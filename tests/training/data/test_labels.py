@@ -137,6 +137,13 @@ class TestWhatIsWrong:
         assert {1, 4} <= set(error.rows)
         assert "'Class1.1': not a number in rows 1, 4 (much)" in str(error)
 
+    def test_text_of_fits_tables_may_be_a_number(self):
+        table = make_table(2)
+        plain = read_labels(table, TREE).values
+        for name in table.colnames:
+            table[name] = [f'{value:.7f}'.encode() for value in table[name]]
+        np.testing.assert_allclose(read_labels(table, TREE).values, plain, atol=1e-6)
+
     def test_column_missing_of_a_question(self):
         table = make_table()
         table.rename_column('Class2.2', 'Clas2.2')
@@ -289,6 +296,8 @@ class TestClasses:
             [0.0, 4.0, np.nan, 2.0],
             ['0', '4', '', '2'],
             ['completely_round', 'spiral', None, 'cigar_shaped'],
+            # as FITS tables have them
+            [b'completely_round', b'spiral', b'', b'cigar_shaped'],
             np.ma.masked_equal([0, 4, 9, 2], 9),
         ],
     )
@@ -333,7 +342,8 @@ class TestAttributes:
         assert labels.low[1, 3] == 0.25
         assert labels.high[0, 3] == 0.5
         # The sense of the arms, and that alone, is another in a mirror.
-        assert [EFIGI.source_columns[i] for i in labels.mirrored] == ['Arm_Rotation']
+        ((column, ends),) = labels.mirrored
+        assert (EFIGI.source_columns[column], ends) == ('Arm_Rotation', 1)
 
     def test_out_of_range_and_turned_round(self, table):
         table['T'] = [-7, 0]

@@ -2,6 +2,7 @@
 """Tests of the galaxies of a recipe's tasks."""
 
 import dataclasses
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -83,7 +84,9 @@ class TestOwnTables:
 
     def test_unknown_split_is_refused_and_a_blank_one_left_out(self, tables, tmp_path):
         table = Table.read(tmp_path / 'galaxies.csv')
-        task = make_task(table='galaxies.csv', labels='votes.csv', split='part')
+        task = make_task(
+            table='galaxies.csv', labels='votes.csv', id='name', split='part'
+        )
         table['part'] = ['valid', ''] + ['train'] * 6
         table.write(tmp_path / 'galaxies.csv', overwrite=True)
         split = read_task(task, tmp_path).table['split'].tolist()
@@ -94,8 +97,10 @@ class TestOwnTables:
             read_task(task, tmp_path)
 
     def test_split_does_not_depend_on_the_folder(self, tables, tmp_path):
+        votes = Table.read(tmp_path / 'votes.csv')[::-1]
+        votes.write(tmp_path / 'ordered.csv')
         source = read_task(
-            make_task(table='galaxies.csv', labels='votes.csv'), tmp_path
+            make_task(table='galaxies.csv', labels='ordered.csv'), tmp_path
         )
         assert source.table['id'].tolist() == [f'g{row}.png' for row in range(8)]
 
@@ -122,6 +127,12 @@ class TestOwnTables:
             read_task(task, tmp_path)
         task = make_task(table='galaxies.csv', labels='few.csv', id='name')
         with pytest.raises(LabelError, match='3 without labels, in rows 0, 1, 2'):
+            read_task(task, tmp_path)
+
+    def test_tables_in_another_order_need_an_id(self, tables, tmp_path):
+        task = make_task(table='galaxies.csv', labels='votes.csv')
+        message = "row 0 of the galaxies has name = 'n0', and of the labels 'n7'"
+        with pytest.raises(LabelError, match=message):
             read_task(task, tmp_path)
 
     def test_one_galaxy_has_one_row_of_labels(self, tables, tmp_path):
@@ -219,6 +230,34 @@ class TestSelect:
 TAUGHT = {'schema': 'gz2', 'loss': 'distillation'}
 
 
+def test_attributes_are_not_drawn_by_classes(tables, tmp_path):
+    table = Table.read(tmp_path / 'galaxies.csv')
+    table['t_type'] = 3.0
+    table.write(tmp_path / 'attributes.csv')
+    task = {'schema': 'efigi', 'loss': 'mse', 'data': {'table': 'attributes.csv'}}
+    with pytest.raises(RecipeError, match="'sampling' 'balanced' is by classes"):
+        read_task(Task.from_dict({**task, 'sampling': 'balanced'}), tmp_path)
+
+
+def test_one_image_by_two_paths_has_one_split(tables, tmp_path):
+    (tmp_path / 'tables').mkdir()
+    table = Table.read(tmp_path / 'galaxies.csv')
+    table['zhu5'] = 'spiral'
+    table.write(tmp_path / 'one.csv')
+    table['image'] = [f'../{name}' for name in table['image']]
+    table['part'] = 'train'
+    table.write(tmp_path / 'tables' / 'two.csv')
+    tasks = {
+        name: {'schema': 'zhu5', 'loss': 'cross_entropy', 'data': data}
+        for name, data in (
+            ('one', {'table': 'one.csv', 'fractions': [0.5, 0.5]}),
+            ('two', {'table': 'tables/two.csv', 'split': 'part'}),
+        )
+    }
+    with pytest.raises(RecipeError, match="of the task 'one' and in 'train' of 'two'"):
+        read_tasks(make_recipe(tasks=tasks, monitor='valid/loss'), tmp_path)
+
+
 class TestUnlabelled:
     """Galaxies that a teacher is to label, or that need none."""
 
@@ -259,6 +298,23 @@ class TestUnlabelled:
         with pytest.raises(RecipeError, match="'select: all' gives its teacher"):
             read_tasks(recipe, tmp_path)
 
+    def test_teacher_labels_no_galaxy_that_validates_another_task(
+        self, tables, tmp_path, tiny_card
+    ):
+        table = Table.read(tmp_path / 'galaxies.csv')
+        table['zhu5'], table['part'] = 'spiral', ['train'] * 6 + ['valid'] * 2
+        table.write(tmp_path / 'galaxies.csv', overwrite=True)
+        table['none'] = ''
+        table['name', 'image', 'none'].write(tmp_path / 'bare.csv')
+        own = {'table': 'galaxies.csv', 'split': 'part'}
+        bare = {'table': 'bare.csv', 'split': 'none', 'select': 'all'}
+        tasks = {
+            'zhu5': {'schema': 'zhu5', 'data': own, 'loss': 'cross_entropy'},
+            'soft': {**TAUGHT, 'data': bare, 'teacher': str(tiny_card)},
+        }
+        with pytest.raises(RecipeError, match="'valid' of the task 'zhu5' and in 'tr"):
+            read_tasks(make_recipe(tasks=tasks, monitor='valid/loss'), tmp_path)
+
 
 class TestTeach:
     def test_leaves_validation_and_test_alone(self, tmp_path, tiny_card):
@@ -277,6 +333,10 @@ class TestTeach:
         np.save(path, np.full((len(taught), 37), 0.25, np.float32))
         again = teach(source, teacher, load_schema('gz2'), tmp_path / 'kept')
         assert (again.labels.values == 0.25).all()
+        # Not those of other pictures under the same names.
+        Path(taught.images[0]).touch()
+        again = teach(source, teacher, load_schema('gz2'), tmp_path / 'kept')
+        np.testing.assert_array_equal(again.labels.values, taught.labels.values)
 
     def test_teacher_sees_the_frame_of_the_size(self, tmp_path, tiny_card):
         write_gz2(tmp_path / 'gz2')

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tests of the evaluation of weights, against numpy and a bootstrap by hand."""
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import Table
@@ -338,6 +339,13 @@ class TestSources:
         assert found.n_failed == 1
         expected = classifier.classify(images[1]).values.data
         assert found.answers == pytest.approx(expected, abs=1e-6)
+        sizes = [5, 9, 5, 5] * u.pix
+        sized = evaluate(
+            classifier, table, Labels('fractions', labels), size=sizes, **FEW
+        )
+        expected = classifier.classify(images[1], size=9 * u.pix).values.data
+        assert sized.answers == pytest.approx(expected, abs=1e-6)
+        assert not np.allclose(sized.answers, found.answers, atol=1e-6)
 
     def test_wrong_number_of_rows(self, classifier):
         answers, labels = draw()
