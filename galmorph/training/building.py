@@ -151,10 +151,16 @@ def count_channels(recipe):
 
 
 def _check_colours(recipe):
-    """Refuse a trunk that turns colours, for a task that has none."""
+    """Refuse colours for a network without them, and a trunk that turns none."""
     colour = recipe.network.options.get('colour', 'rgb')
-    for name in recipe.tasks:
+    for name, task in recipe.tasks.items():
         bands = pixels_of(recipe, name).bands
+        if task.head_of and len(bands) > len(pixels_of(recipe, task.head_of).bands):
+            msg = (
+                f"'head_of' of the task {name!r}: {task.head_of!r} has one band, and "
+                f'{name!r} has {list(bands)}; let the first be the task with colours'
+            )
+            raise RecipeError(msg)
         if colour != 'rgb' and len(bands) != 3:
             msg = (
                 f'the network turns colours into {colour!r}, which needs three bands; '

@@ -324,6 +324,13 @@ def test_first_task_may_have_fewer_bands():
     assert outputs['gz2']['answers'].shape == (4, 37)
 
 
+def test_colours_for_the_head_of_a_task_that_has_none():
+    grey = {**TWO['gz2'], 'pixels': ONE_BAND}
+    guest = {**TWO['gz2'], 'head': None, 'head_of': 'grey'}
+    with pytest.raises(RecipeError, match="'guest': 'grey' has one band"):
+        MorphologyModule(make_recipe(tasks={'grey': grey, 'guest': guest}))
+
+
 def test_colours_of_a_task_that_has_none():
     tasks = {**TWO, 'zhu5': {**TWO['zhu5'], 'pixels': ONE_BAND}}
     recipe = make_recipe(tasks=tasks)

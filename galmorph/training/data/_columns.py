@@ -282,11 +282,13 @@ def label_options(table, schema, kind=None, columns=None):
 
 
 def _check_order(table, known):
-    """Refuse two tables that name their galaxies, and not in the same order."""
+    """Refuse two tables that name the same galaxies in another order."""
     for name in set(table.colnames) & set(known.colnames):
+        if table[name].ndim > 1 or table[name].dtype.kind not in 'iuSUO':
+            continue
         one, other = ([str(v).strip() for v in t[name]] for t in (table, known))
-        is_name = table[name].dtype.kind in 'iuSUO' and table[name].ndim == 1
-        if is_name and one != other and len({*one}) == len({*other}) == len(one):
+        is_name = len({*one}) == len({*other}) == len(one)
+        if is_name and one != other and {*one} & {*other}:
             row = next(row for row in range(len(one)) if one[row] != other[row])
             msg = (
                 f'row {row} of the galaxies has {name} = {one[row]!r}, and of the '
