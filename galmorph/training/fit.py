@@ -171,7 +171,9 @@ def fit(
     device = 'cpu' if trainer_options.get('accelerator') == 'cpu' else None
     if recipe.ensemble:
         options |= {'data': data, 'resume': resume, 'evaluate': evaluate}
-        return _fit_ensemble(recipe, folder, cache=cache or folder / 'cache', **options)
+        return _fit_ensemble(
+            recipe, folder, cache=cache or folder / 'cache', device=device, **options
+        )
     if isinstance(data, lightning.LightningDataModule):
         datamodule = data
     else:
@@ -434,9 +436,8 @@ def _check_cards(module):
                 raise RecipeError(msg) from error
 
 
-def _fit_ensemble(recipe, folder, *, data, cache, evaluate, **options):
+def _fit_ensemble(recipe, folder, *, data, cache, device, evaluate, **options):
     options |= {'data': data, 'cache': cache, 'evaluate': evaluate}
-    device = 'cpu' if options.get('accelerator') == 'cpu' else None
     members = []
     for index in range(len(recipe.ensemble)):
         member = recipe.member(index)

@@ -51,7 +51,7 @@ SMOOTH = load_schema('gz2/smooth_or_features')
 STALE = {'steps': 20, 'optimiser': {'lr': 1e-12}, 'freeze': ['*', '!output.*']}
 
 
-# So does that of a rate that no training survives.
+# Its first is the best, too, since no training survives such a rate.
 BEST_FIRST = {'optimiser': {'name': 'sgd', 'lr': 3.0}}
 
 

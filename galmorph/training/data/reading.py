@@ -20,6 +20,7 @@ from galmorph.training.data.cache import build_cache
 from galmorph.training.data.datamodule import GalaxyZooDataModule, TaskData
 from galmorph.training.data.labels import Labels
 from galmorph.training.data.layouts import list_layouts, read_layout
+from galmorph.training.data.seen import resolve
 from galmorph.training.data.splits import split_by_class, split_by_id
 from galmorph.training.data.teaching import check_teacher, teach
 
@@ -218,14 +219,14 @@ def _check_splits(tasks, recipe):
     """Refuse a galaxy that one task learns from and another is judged by."""
     first = {}
     # Tables may call one file by several paths.
-    absolute = functools.cache(lambda image: str(Path(image).resolve()))
+    name_of = functools.cache(resolve)
     for name, source in tasks.items():
         splits = np.asarray(source.table['split']).astype(str)
         if recipe.tasks[name].teacher is not None:
             # A teacher will label them.
             splits = np.where(splits == 'unlabelled', 'train', splits)
         pairs = zip(source.table['image'], splits.tolist(), strict=True)
-        for image, split in ((absolute(str(i)), split) for i, split in pairs):
+        for image, split in ((name_of(str(i)), split) for i, split in pairs):
             if split not in ('train', 'valid', 'test'):
                 continue
             other, before = first.setdefault(image, (name, split))

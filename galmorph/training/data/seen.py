@@ -81,7 +81,7 @@ def record_data(folder, tasks, *, resumes=False):
         if 'image' not in columns or task.table['image'].dtype.kind not in 'UO':
             continue
         known = task.table[columns][task.labels.is_known]
-        known['image'] = [_absolute(path) for path in known['image']]
+        known['image'] = [resolve(path) for path in known['image']]
         known.write(place / f'{name}.csv', overwrite=True)
     write_atomically(place / _DIGESTS, json.dumps(digests).encode())
 
@@ -178,7 +178,7 @@ def recorded_splits(record, images, ids=None):
     by_image, by_id = {}, {}
     for path in paths:
         table = _read_record(path)
-        names = [_absolute(beside(name, path.parent)) for name in table['image']]
+        names = [resolve(beside(name, path.parent)) for name in table['image']]
         keys = {'image': (by_image, names)}
         if 'id' in table.colnames:
             keys['id'] = (by_id, map(str, table['id']))
@@ -187,7 +187,7 @@ def recorded_splits(record, images, ids=None):
                 known[key] = min(known.get(key, ''), split, key=_rank)
     is_path = [isinstance(image, (str, os.PathLike)) for image in images]
     splits = [
-        by_image.get(_absolute(image), '') if known else ''
+        by_image.get(resolve(image), '') if known else ''
         for image, known in zip(images, is_path, strict=True)
     ]
     if ids is not None:
@@ -213,7 +213,8 @@ def _rank(split):
     return _ORDER.index(split) if split in _ORDER else len(_ORDER)
 
 
-def _absolute(path):
+def resolve(path):
+    """The one name of a file, whatever path leads to it."""
     return str(Path(path).resolve())
 
 
@@ -233,9 +234,9 @@ def _digest(task):
     if task.table is not None and 'image' in task.table.colnames:
         column = task.table['image']
         if column.dtype.kind in 'UO' and len(column):
-            # The data may be in another place, or called by another path.
-            paths = [Path(_absolute(path)) for path in column]
-            start = os.path.commonpath([path.parent for path in paths])
-            names = [path.relative_to(start).as_posix() for path in paths]
-            hashed.update('\n'.join(names).encode())
+            # The data may be in another place, or called by another path. To ask
+            # the disk for each would take long.
+            paths = [Path(path).absolute() for path in column]
+            start = len(os.path.commonpath([path.parent for path in paths]))
+            hashed.update('\n'.join(path.as_posix()[start:] for path in paths).encode())
     return hashed.hexdigest()
