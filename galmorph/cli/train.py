@@ -23,6 +23,7 @@ examples:
   galmorph train zhu_2019 --show
   galmorph train dieleman_2015 --data galaxy_challenge --output runs/dieleman
   galmorph train compact_multitask --data data --set steps=2000 --set ema=0.99
+  galmorph train compact_multitask --data data --only efigi
   galmorph train uppsala_2018/106_b32_hsv --data galaxy_challenge
 
 exit status:
@@ -76,6 +77,12 @@ def add_train(command, parents):
         '--data', metavar='FOLDER', help='folder of images and labels (default: .)'
     )
     parser.add_argument('--list', action='store_true', help='list the recipes')
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        metavar='TASK',
+        help='leave the other tasks out',
+    )
     parser.add_argument(
         '--show', action='store_true', help='show the recipe, with all changes'
     )
@@ -171,7 +178,10 @@ def _train(arguments):
         msg = 'name a RECIPE; galmorph train --list lists them'
         raise RequestError(msg)
     with as_request():
-        recipe = load_recipe(arguments.recipe).override(arguments.changes)
+        recipe = load_recipe(arguments.recipe)
+        if arguments.only:
+            recipe = recipe.only(arguments.only)
+        recipe = recipe.override(arguments.changes)
     if arguments.show:
         print(recipe.to_yaml(), end='')
         return
@@ -184,8 +194,9 @@ def _train(arguments):
         for name, task in tasks.items():
             print(f'{name}: {task.describe()}')
             teacher = recipe.tasks[name].teacher
-            # Weights have not answered yet.
-            if teacher is None or teacher.weights is None:
+            # Weights have not answered yet, and views need no labels.
+            is_told = teacher is None or teacher.weights is None
+            if is_told and task.labels.is_known.any():
                 schema = load_schema(recipe.tasks[name].schema)
                 for line in task.describe_labels(schema):
                     print(f'  {line}')

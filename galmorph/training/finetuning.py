@@ -3,7 +3,12 @@
 
 from pathlib import Path
 
+from astropy.table import Table
+
+from galmorph.exceptions import LabelError
 from galmorph.schemas import load_schema
+from galmorph.training.data._columns import label_options
+from galmorph.training.data._own import read_file
 from galmorph.training.data._targets import within
 from galmorph.training.recipe import TrainingRecipe
 from galmorph.weights import load_card
@@ -58,7 +63,8 @@ def finetuning_recipe(
         The questions of the labels, by default those of the weights.
     kind : str, optional
         What the labels are, as in `~galmorph.training.data.labels.read_labels`;
-        'fractions' by default, or 'attributes' where the schema has them.
+        by default 'attributes' where the schema has them, 'classes' where a column
+        is called as a schema of one question, and 'fractions' else.
     image, id, split : str, optional
         Columns, as in `~galmorph.training.parts.DataSource`.
     mosaic, size, separation : optional
@@ -91,7 +97,7 @@ def finetuning_recipe(
     schema = schema or card.schema
     is_new = schema != card.schema
     attributes = getattr(load_schema(schema), 'attributes', None)
-    kind = kind or ('attributes' if attributes else 'fractions')
+    kind = kind or _kind_of(table if labels is None else labels, load_schema(schema))
     source = {
         'layout': 'table',
         'table': str(Path(table).absolute()),
@@ -150,6 +156,16 @@ def finetuning_recipe(
             },
         }
     )
+
+
+def _kind_of(path, schema):
+    """What the labels of a table are taken to be by those who read it."""
+    try:
+        known = read_file(path)
+    except LabelError:
+        # They say what is wrong with it.
+        known = Table()
+    return label_options(known, schema)['kind']
 
 
 def finetune(weights, table, labels=None, *, output=None, changes=(), **options):

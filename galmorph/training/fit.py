@@ -420,7 +420,7 @@ def _with_taught_questions(recipe, data):
             )
             if taught[start:stop].any()
         ]
-        if 0 < len(questions) < len(schema.names):
+        if data and len(questions) < len(schema.names):
             tasks[name] = dataclasses.replace(task, supported_questions=questions)
     return dataclasses.replace(recipe, tasks=tasks)
 

@@ -15,7 +15,7 @@ from galmorph.networks.values import RegressionHead
 from galmorph.schemas import load_schema
 from galmorph.training.building import build_networks, count_channels
 from galmorph.training.evaluation.metrics import create_metrics
-from galmorph.training.losses import create_loss
+from galmorph.training.losses import count_views, create_loss
 from galmorph.training.losses.likelihoods import DirichletLoss
 from galmorph.training.recipe import TrainingRecipe, load_recipe
 
@@ -82,15 +82,11 @@ class MorphologyModule(lightning.LightningModule):
             schema = load_schema(task.schema)
             kind = getattr(schema, 'kind', 'tree')
             kind = 'attributes' if kind == 'attributes' else 'fractions'
-            try:
-                self.losses[name] = create_loss(
-                    task.loss.name, schema, **task.loss.options
-                )
-            except (TypeError, ValueError) as error:
-                msg = f"'loss' of the task {name!r}: {error}"
-                raise RecipeError(msg) from error
+            self.losses[name] = self._create_loss(name, schema)
             kind = (kinds or {}).get(name, kind)
-            self.scores[name] = create_metrics(schema, kind)
+            # Views that are compared with each other have nothing to score by.
+            if self.losses[name].n_shown == 1:
+                self.scores[name] = create_metrics(schema, kind)
         self._check_heads()
         self._n_channels = count_channels(self.recipe)
         self._valid_losses = {}
@@ -126,10 +122,13 @@ class MorphologyModule(lightning.LightningModule):
         names = ['valid/loss']
         for name, task in self.recipe.tasks.items():
             n_answers = load_schema(task.schema).n_answers
-            scores = self.scores[name].clone()
-            some = torch.eye(n_answers)
-            scores.update(some, some)
-            keys = [key for key, value in scores.compute().items() if value.ndim == 0]
+            keys = []
+            if name in self.scores:
+                scores = self.scores[name].clone()
+                some = torch.eye(n_answers)
+                scores.update(some, some)
+                found = scores.compute().items()
+                keys = [key for key, value in found if value.ndim == 0]
             names += [f'valid/{name}/{key}' for key in ('loss', *keys)]
         return names
 
@@ -180,8 +179,10 @@ class MorphologyModule(lightning.LightningModule):
             loss = self.losses[name](outputs[name], part)
             weight = loss.new_tensor(len(part['views']))
             self._valid_losses[name] += torch.stack([weight * loss.detach(), weight])
-            target = part['target'] if part.get('counts') is None else part['counts']
-            self.scores[name].update(outputs[name]['answers'], target)
+            if name in self.scores:
+                counts = part.get('counts')
+                target = part['target'] if counts is None else counts
+                self.scores[name].update(outputs[name]['answers'], target)
 
     def on_validation_epoch_start(self):
         """Forget the scores of the validation before."""
@@ -203,6 +204,8 @@ class MorphologyModule(lightning.LightningModule):
             if not count:
                 continue
             result[f'valid/{name}/loss'] = total / count
+            if name not in self.scores:
+                continue
             for key, value in self.scores[name].compute().items():
                 if value.ndim == 0:
                     result[f'valid/{name}/{key}'] = value.float()
@@ -280,6 +283,27 @@ class MorphologyModule(lightning.LightningModule):
         if self._constrained and self.global_step % every == 0:
             constrain_norms(*zip(*self._constrained, strict=True))
 
+    def _create_loss(self, name, schema):
+        """Create the loss of a task; one of features has weights for their number."""
+        choice, network = self.recipe.tasks[name].loss, self.network_of(name)
+        options = dict(choice.options)
+        if count_views(choice.name) > 1:
+            if not _has_features(network):
+                msg = (
+                    f"the task {name!r}: the 'loss' {choice.name!r} compares features, "
+                    f'which the network {type(network).__name__} does not give; take '
+                    'one with a trunk'
+                )
+                raise RecipeError(msg)
+            options.setdefault('n_features', network.trunk.n_features)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.recipe.seed)
+                return create_loss(choice.name, schema, **options)
+        except (TypeError, ValueError) as error:
+            msg = f"'loss' of the task {name!r}: {error}"
+            raise RecipeError(msg) from error
+
     def _outputs(self, batch, *, constrained=None):
         """Answers of all tasks; views of one shape go through the trunk once."""
         if constrained is None:
@@ -292,7 +316,8 @@ class MorphologyModule(lightning.LightningModule):
                 id(batch[name]['views']): batch[name]['views'] for name in names
             }
             views = [self._in_colour(part) for part in distinct.values()]
-            if len(names) == 1:
+            parts = [None]
+            if len(names) == 1 and names[0] in self.scores:
                 raws = [network.raw(views[0]) if _has_raw(network) else None]
             else:
                 features = network.features(torch.cat(views))
@@ -304,12 +329,14 @@ class MorphologyModule(lightning.LightningModule):
                     net.output(net.dropout(part))
                     for net, part in zip(networks, parts, strict=True)
                 ]
-            for name, raw in zip(names, raws, strict=True):
+            for name, raw, part in zip(names, raws, parts, strict=True):
                 if raw is None:
                     outputs[name] = {'answers': network(views[0])}
                 else:
                     head = self.network_of(name).head
                     outputs[name] = _apply_head(head, raw, constrained=constrained)
+                if part is not None:
+                    outputs[name]['features'] = part
         return outputs
 
     def _in_colour(self, views):
@@ -337,7 +364,8 @@ class MorphologyModule(lightning.LightningModule):
         settings = self.recipe.optimiser
         head_lr = settings.lr if settings.head_lr is None else settings.head_lr
         groups = {}
-        for name, parameter in self.networks.named_parameters():
+        # Losses may have weights of their own.
+        for name, parameter in self.named_parameters():
             if not parameter.requires_grad:
                 continue
             is_head = '.output.' in name or '.head.' in name
@@ -423,6 +451,10 @@ def _mismatch(schema, network, loss):
             "'head' 'softmax'"
         )
     return None
+
+
+def _has_features(network):
+    return hasattr(network, 'features') and hasattr(network, 'trunk')
 
 
 def _has_raw(network):

@@ -210,7 +210,8 @@ class Task(Record):
     data : `DataSource`
         Images and labels.
     loss : `Choice`
-        As in `~galmorph.training.losses.create_loss`.
+        As in `~galmorph.training.losses.create_loss`. One of views without labels
+        takes all galaxies of the data, whatever it selects.
     head : `Choice` or None
         As in `~galmorph.networks.heads.list_heads`; by default that of the
         network.
@@ -224,7 +225,8 @@ class Task(Record):
         Both must have the same pixels and augmentation.
     share : float
         The part of a batch, relative to that of other tasks; of no use to a
-        task on the images of another.
+        task on the images of another. Galaxies that are shown twice have two
+        places.
     weight : float
         Factor of the loss.
     sampling : {'uniform', 'balanced', 'weighted'}

@@ -352,7 +352,14 @@ class TrainingRecipe(Record):
         -------
         recipe : `TrainingRecipe`
             A recipe with these. Where it has fewer tasks, variants that change
-            tasks are left out as well.
+            tasks are left out as well. It monitors the loss, if the score that it
+            did is of a task that does not stay.
+
+        Raises
+        ------
+        galmorph.exceptions.RecipeError
+            If there is no such task, or one trains the head of another that does
+            not stay.
 
         Examples
         --------
@@ -360,6 +367,9 @@ class TrainingRecipe(Record):
         >>> list(load_recipe('compact_multitask').only(['efigi']).tasks)
         ['efigi']
         """
+        names = list(names)
+        for name in names:
+            need_one_of(name, list(self.tasks), f'a task of the recipe {self.name!r}')
         tasks = {name: task for name, task in self.tasks.items() if name in names}
         for name, task in tasks.items():
             if task.images_of not in tasks:
@@ -374,8 +384,11 @@ class TrainingRecipe(Record):
                 for name, changes in variants.items()
                 if not any(key.split('.')[0] == 'tasks' for key in changes)
             }
+        choice = {}
+        if {*self.monitor.split('/')[1:2]} & (self.tasks.keys() - tasks.keys()):
+            choice = {'monitor': 'valid/loss', 'mode': 'min'}
         return dataclasses.replace(
-            self, tasks=tasks, initialise=begin or None, variants=variants
+            self, tasks=tasks, initialise=begin or None, variants=variants, **choice
         )
 
     def to_yaml(self):

@@ -4,6 +4,7 @@
 import importlib.util
 
 import pytest
+import yaml
 from astropy.table import Table
 from PIL import Image
 
@@ -45,6 +46,14 @@ class TestTrain:
     def test_shows_what_would_be_done(self, capsys):
         assert main(['train', 'zhu_2019', '--show', '--set', 'seed=9']) == 0
         assert 'seed: 9\n' in capsys.readouterr().out
+
+    def test_leaves_tasks_out(self, capsys):
+        assert main(['train', 'compact_multitask', '--show', '--only', 'efigi']) == 0
+        shown = yaml.safe_load(capsys.readouterr().out)
+        assert list(shown['tasks']) == ['efigi']
+        assert 'monitor' not in shown
+        assert main(['train', 'compact_multitask', '--only', 'efigy']) == 2
+        assert "not 'efigy'" in capsys.readouterr().err
 
     def test_checks_the_labels(self, challenge, capsys):
         status = main(

@@ -112,3 +112,13 @@ def test_tasks_of_odd_numbers_are_validated_as_on_one_device(tmp_path):
     for name in names:
         values = [np.ma.filled(log[name], np.nan).tolist() for log in (one.log, two)]
         assert values[1] == pytest.approx(values[0], rel=1e-4, nan_ok=True), name
+
+
+@needs_processes
+def test_images_without_labels_train_on_two(kaggle, tmp_path):
+    tasks = {'gz2': {'schema': 'gz2', 'data': 'gz2', 'loss': 'vicreg'}}
+    recipe = make_recipe(tasks=tasks, batch_size=8, steps=2)
+    process = train_on_two(recipe, kaggle, tmp_path / 'two')
+    assert process.returncode == 0, process.stderr
+    log = read_log(tmp_path / 'two')
+    assert np.isfinite(log['valid/loss']).all()

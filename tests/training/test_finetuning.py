@@ -2,6 +2,7 @@
 """Tests of the recipes that train weights further."""
 
 import pytest
+from astropy.table import Table
 
 from galmorph.training import MorphologyModule, save_trained
 from galmorph.training.finetuning import finetuning_recipe
@@ -18,6 +19,13 @@ def test_bounds_are_what_is_trained_on():
     recipe = finetuning_recipe('dieleman.gz2', 'a.csv', kind='bounds')
     (task,) = recipe.tasks.values()
     assert (task.data.select, task.loss.name) == ('bounds', 'censored')
+
+
+def test_classes_are_known_by_the_name_of_their_schema(tmp_path):
+    Table({'image': ['a.png'], 'zhu5': ['spiral']}).write(tmp_path / 'a.csv')
+    recipe = finetuning_recipe('dieleman.gz2', tmp_path / 'a.csv', schema='zhu5')
+    (task,) = recipe.tasks.values()
+    assert (task.data.kind, task.loss.name) == ('classes', 'cross_entropy')
 
 
 class TestHeads:

@@ -167,6 +167,16 @@ class TestChecks:
         assert recipe.only(['gz2', 'more']).tasks['more'].images_of == 'gz2'
         assert recipe.only(['more']).tasks['more'].images_of is None
 
+    def test_fewer_tasks_monitor_one_that_stays(self):
+        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
+        recipe = make(tasks={'gz2': task, 'more': task}, monitor='valid/more/rmse')
+        assert recipe.only(['more']).monitor == 'valid/more/rmse'
+        assert recipe.only(['gz2']).monitor == 'valid/loss'
+
+    def test_fewer_tasks_are_some_that_are_there(self):
+        with pytest.raises(RecipeError, match=r"one of \['gz2'\], not 'gz3'"):
+            make().only(['gz2', 'gz3'])
+
     @pytest.mark.parametrize(
         ('monitor', 'mode', 'better'),
         [

@@ -10,9 +10,10 @@ __all__ = []
 class Draws:
     """Which rows a step shows: a function of its number."""
 
-    def __init__(self, rows, n, key, probabilities=None):
+    def __init__(self, rows, n, key, probabilities=None, n_shown=1):
         self.rows, self.n, self.key = rows, n, key
         self.probabilities = probabilities
+        self.n_shown = n_shown
         self._order = None, None
 
     def rng(self, step, rank=0):
@@ -54,7 +55,8 @@ class Steps(Dataset):
             rng = draws.rng(step, rank)
             # Drawn whatever is done with it.
             seed = int(rng.integers(2**62))
-            part = self.datasets[name].batch(draws.at(step)[rank::world], rng)
+            rows = draws.at(step)[rank::world].repeat(draws.n_shown)
+            part = self.datasets[name].batch(rows, rng)
             batch[name] = {**part, 'seed': seed}
         for name, other in self.images_of.items():
             shown = batch[other]
@@ -91,7 +93,7 @@ class StepLoader:
 
 
 class Batches(Dataset):
-    """Batches of galaxies as they are, one task after the other."""
+    """Batches of galaxies, the same each time; augmented if shown several times."""
 
     def __init__(self, datasets, parts):
         self.datasets, self.parts = datasets, parts
@@ -100,5 +102,9 @@ class Batches(Dataset):
         return len(self.parts)
 
     def __getitem__(self, number):
-        name, rows = self.parts[number]
-        return {name: self.datasets[name].batch(rows)}
+        name, rows, n_shown = self.parts[number]
+        if n_shown == 1:
+            return {name: self.datasets[name].batch(rows)}
+        rng = np.random.default_rng(number)
+        part = self.datasets[name].batch(rows.repeat(n_shown), rng)
+        return {name: {**part, 'seed': number}}

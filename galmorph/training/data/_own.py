@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 from astropy import units as u
+from astropy.io.registry import IORegistryError
 from astropy.table import Table
 
 from galmorph.exceptions import LabelError, RecipeError
@@ -44,10 +45,10 @@ def read_own(source, schema_name, folder, *, is_taught=False):
         msg = "the layout 'table' needs 'table', the file of the galaxies"
         raise RecipeError(msg)
     path = folder / source.table
-    table = known = _read_file(path)
+    table = known = read_file(path)
     # One table is in its own order, even where a galaxy has two images.
     if source.labels is not None and folder / source.labels != path:
-        known = _read_file(folder / source.labels)
+        known = read_file(folder / source.labels)
         may_miss = is_taught or source.select == 'all'
         way_out = "'select: all' takes them as unknown"
         known = join_rows(table, known, source.id, way_out, may_miss=may_miss)
@@ -73,8 +74,7 @@ def _labels(known, source, schema, is_taught):
     columns = source.columns or None
     answers = {schema.name, *schema.columns, *schema.source_columns}
     if is_taught and columns is None and not answers & set(known.colnames):
-        unknown = np.full((len(known), schema.n_answers), np.nan)
-        return Labels('fractions', unknown, structure=schema.structure), set()
+        return unknown_labels(len(known), schema), set()
     options = label_options(known, schema, source.kind, columns)
     labels = read_labels(known, schema, **options)
     if labels.kind == 'classes':
@@ -82,6 +82,12 @@ def _labels(known, source, schema, is_taught):
     used = set(choose_columns(known, schema, columns, Problems())) - {None}
     ends = [options[end] for end in ('low', 'high') if end in options]
     return labels, used | {name + end for name in used for end in ends}
+
+
+def unknown_labels(n, schema, kind='fractions'):
+    """Labels of galaxies of which nothing is known."""
+    values = np.full((n, schema.n_answers), np.nan)
+    return Labels(kind, values, structure=schema.structure)
 
 
 def _images(table, source, path, folder):
@@ -158,9 +164,13 @@ def _sizes(table, size, path):
         raise LabelError((), msg) from error
 
 
-def _read_file(path):
+def read_file(path):
+    """Read a table; what cannot be read is an error in labels."""
     try:
         return Table.read(path)
+    except IORegistryError as error:
+        msg = f'{path} is of no format that astropy knows by its name or content'
+        raise LabelError((), msg) from error
     except (OSError, ValueError) as error:
         raise LabelError((), f'{path} cannot be read as a table: {error}') from error
 

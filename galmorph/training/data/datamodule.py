@@ -93,7 +93,8 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
                 labels = labels.only(rows)
             elif len(rows):
                 probabilities = task.probabilities(rows)
-                self._draws[name] = Draws(rows, shares[name], key, probabilities)
+                n = max(1, shares[name] // task.n_shown)
+                self._draws[name] = Draws(rows, n, key, probabilities, task.n_shown)
             options = {
                 'weights': task.loss_weights(rows),
                 'sizes': task.sizes,
@@ -102,7 +103,11 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
                 task.images, labels, task.recipe, task.augmentation, **options
             )
             self._plain[name] = GalaxyDataset(
-                task.images, task.labels, task.recipe, sizes=task.sizes
+                task.images,
+                task.labels,
+                task.recipe,
+                task.augmentation if task.n_shown > 1 else None,
+                sizes=task.sizes,
             )
             self._renderers[name] = BatchRenderer(task.recipe, task.augmentation)
 
@@ -295,7 +300,8 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
                 continue
             # Devices wait for each other at every batch: all have as many.
             n_batches = min(
-                math.ceil(len(rows) / (world * self.batch_size)), len(rows) // world
+                math.ceil(len(rows) * task.n_shown / (world * self.batch_size)),
+                len(rows) // world,
             )
             if not n_batches:
                 msg = (
@@ -305,7 +311,7 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
                 )
                 raise ValueError(msg)
             shown = np.array_split(rows[rank::world], n_batches)
-            parts += [(name, part) for part in shown]
+            parts += [(name, part, task.n_shown) for part in shown]
         batches = Batches(self._plain, parts)
         return DataLoader(batches, **self._loader_options()) if parts else []
 
@@ -328,6 +334,12 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
             msg = (
                 f'images_of of the task {name!r} must be one of {known}, not '
                 f'{task.images_of!r}'
+            )
+            raise ValueError(msg)
+        if task.n_shown > 1:
+            msg = (
+                f'the task {name!r} shows each galaxy {task.n_shown} times, so it '
+                f'needs views of its own: let {task.images_of!r} have images_of instead'
             )
             raise ValueError(msg)
         if len(task.images) != len(other.images) or task.recipe != other.recipe:

@@ -15,7 +15,7 @@ from galmorph.exceptions import LabelError, RecipeError
 from galmorph.schemas import load_schema
 from galmorph.training.augmentation import Augmentation
 from galmorph.training.building import pixels_of
-from galmorph.training.data._own import read_candels, read_own
+from galmorph.training.data._own import read_candels, read_own, unknown_labels
 from galmorph.training.data.cache import build_cache
 from galmorph.training.data.datamodule import GalaxyZooDataModule, TaskData
 from galmorph.training.data.labels import Labels
@@ -23,6 +23,7 @@ from galmorph.training.data.layouts import list_layouts, read_layout
 from galmorph.training.data.seen import resolve
 from galmorph.training.data.splits import split_by_class, split_by_id
 from galmorph.training.data.teaching import check_teacher, teach
+from galmorph.training.losses import count_views
 
 __all__ = ['TaskSource', 'create_datamodule', 'read_task', 'read_tasks']
 
@@ -88,7 +89,8 @@ class TaskSource:
         """
         names, counts = np.unique(np.asarray(self.table['split']), return_counts=True)
         splits = ', '.join(f'{n} {name}' for name, n in zip(names, counts, strict=True))
-        return f'{self.labels.kind} of {len(self)} galaxies: {splits}'
+        what = self.labels.kind if self.labels.is_known.any() else 'images'
+        return f'{what} of {len(self)} galaxies: {splits}'
 
     def describe_labels(self, schema):
         """
@@ -189,6 +191,8 @@ def read_tasks(recipe, folder=None):
             raise LabelError(error.rows, f'the task {name!r}: {error}') from error
         if task.teacher is not None:
             source = _taught_by_table(name, task, source, folder)
+        if not _needs_labels(task):
+            source = _without_labels(name, task, source)
         if np.any(np.isin(source.table['split'], _taught(task))):
             tasks[name] = source
         elif not task.optional:
@@ -287,7 +291,7 @@ def read_task(task, folder=None, *, read=None):
     source = task.data
     place = Path(folder or '.')
     if source.layout == 'table':
-        is_taught = task.teacher is not None
+        is_taught = _may_miss_labels(task)
         rows = TaskSource(*read_own(source, task.schema, place, is_taught=is_taught))
     else:
         if source.folder is not None:
@@ -298,7 +302,8 @@ def read_task(task, folder=None, *, read=None):
         if data.fractions and (source.fractions or source.split_seed):
             fractions = source.fractions or data.fractions
             rows = _resplit(rows, fractions, source.split_seed)
-    rows = rows[_selected(rows.labels, source.select)]
+    if _needs_labels(task):
+        rows = rows[_selected(rows.labels, source.select)]
     if rows.labels.kind == 'attributes' and task.sampling != 'uniform':
         msg = f"'sampling' {task.sampling!r} is by classes, and attributes have none"
         raise RecipeError(msg)
@@ -414,6 +419,7 @@ def create_datamodule(
                 table=source.table,
                 originals=None if has_files else first.images,
                 images_of=task.images_of if task.images_of in merged else None,
+                n_shown=count_views(task.loss.name),
             )
     return GalaxyZooDataModule(
         {name: tasks[name] for name in sources},
@@ -480,6 +486,33 @@ def _read_rows(layout, folder):
     return read_layout(layout, folder)
 
 
+def _needs_labels(task):
+    """Tell whether the loss compares with labels, and not views with each other."""
+    return count_views(task.loss.name) == 1
+
+
+def _may_miss_labels(task):
+    """Tell whether the data need not have labels: a teacher has, or none needs any."""
+    return task.teacher is not None or not _needs_labels(task)
+
+
+def _without_labels(name, task, source):
+    """All galaxies but those that validate or test train; labels are left out."""
+    if task.teacher is not None:
+        msg = (
+            f'the task {name!r}: the loss {task.loss.name!r} takes no labels, so it '
+            "needs no 'teacher'"
+        )
+        raise RecipeError(msg)
+    table = source.table.copy()
+    split = np.asarray(table['split'])
+    table['split'] = np.where(split == 'unlabelled', 'train', split)
+    schema = load_schema(task.schema)
+    kind = 'attributes' if hasattr(schema, 'attributes') else 'fractions'
+    labels = unknown_labels(len(source), schema, kind)
+    return dataclasses.replace(source, table=table, labels=labels)
+
+
 def _taught(task):
     """The splits that a task learns from."""
     return ('train',) if task.teacher is None else ('train', 'unlabelled')
@@ -488,9 +521,8 @@ def _taught(task):
 def _with_labels(data, task):
     """The rows of a data set with the labels of a task."""
     labels = data.labels_of(task.schema)
-    if labels is None and task.teacher is not None:
-        unknown = np.full((len(data), load_schema(task.schema).n_answers), np.nan)
-        labels = Labels('fractions', unknown)
+    if labels is None and _may_miss_labels(task):
+        labels = unknown_labels(len(data), load_schema(task.schema))
     elif labels is None:
         msg = (
             f'the data {task.data.layout!r} has labels of {sorted(data.labels)}, '

@@ -80,7 +80,7 @@ def record_data(folder, tasks, *, resumes=False):
         columns = [c for c in ('id', 'image', 'split') if c in task.table.colnames]
         if 'image' not in columns or task.table['image'].dtype.kind not in 'UO':
             continue
-        known = task.table[columns][task.labels.is_known]
+        known = task.table[columns][task.is_used]
         known['image'] = [resolve(path) for path in known['image']]
         known.write(place / f'{name}.csv', overwrite=True)
     write_atomically(place / _DIGESTS, json.dumps(digests).encode())

@@ -54,6 +54,9 @@ class TaskData:
     images_of : str, optional
         Another task, of the same images row by row, on whose training views
         this one learns too.
+    n_shown : int, optional
+        How often a batch shows each galaxy, in other views each time. With more
+        than one, for a loss that compares them, galaxies need no label.
 
     Raises
     ------
@@ -83,6 +86,7 @@ class TaskData:
     table: Table | None = None
     originals: object = None
     images_of: str | None = None
+    n_shown: int = 1
 
     def __post_init__(self):
         n = len(self.images)
@@ -119,7 +123,16 @@ class TaskData:
         splits = ['train'] * len(self.images) if self.splits is None else self.splits
         is_good = getattr(self.images, 'is_good', True)
         chosen = np.array([str(name) == split for name in splits], bool)
-        return np.flatnonzero(chosen & self.labels.is_known & is_good)
+        return np.flatnonzero(chosen & self.is_used & is_good)
+
+    @property
+    def is_used(self):
+        """Whether each row is one of this task: with labels, if it needs some."""
+        if self.n_shown == 1:
+            return self.labels.is_known
+        if self.splits is None:
+            return np.ones(len(self.images), bool)
+        return np.asarray(self.splits) != 'unlabelled'
 
     @property
     def classes(self):

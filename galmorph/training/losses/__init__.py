@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Losses: of vote fractions, classes, counts and attributes, unknown labels masked.
+Losses: of fractions, classes, counts and attributes, and of views without labels.
 
-A loss is called as ``loss(output, batch)``; see `Loss`.
+A loss is called as ``loss(output, batch)``; see `Loss`. Unknown labels are masked.
 """
 
 from galmorph.training.losses._loss import Loss
@@ -19,7 +19,12 @@ from galmorph.training.losses.likelihoods import (
     IntervalLoss,
     MultinomialLoss,
 )
-from galmorph.training.losses.registry import create_loss, list_losses
+from galmorph.training.losses.registry import (
+    count_views,
+    create_loss,
+    list_losses,
+)
+from galmorph.training.losses.views import VICRegLoss
 
 __all__ = [
     'BinomialLoss',
@@ -32,6 +37,8 @@ __all__ = [
     'MultinomialLoss',
     'QuestionLoss',
     'SquaredLoss',
+    'VICRegLoss',
+    'count_views',
     'create_loss',
     'list_losses',
 ]

@@ -15,7 +15,8 @@ class Loss(nn.Module):
 
     A subclass defines ``terms(output, batch)``, the loss of each galaxy and
     what to divide their sum by, for each galaxy its part: 0 where nothing is
-    known of it.
+    known of it. One that needs no labels says in ``n_shown`` how many views of each
+    galaxy it compares; they are neighbours in its batch.
 
     Parameters
     ----------
@@ -35,6 +36,8 @@ class Loss(nn.Module):
     >>> loss({'answers': torch.zeros(2, 37)}, {'target': torch.ones(2, 37)}).item()
     1.0
     """
+
+    n_shown = 1
 
     def __init__(self, schema):
         super().__init__()

@@ -18,8 +18,9 @@ from galmorph.training.losses.likelihoods import (
     IntervalLoss,
     MultinomialLoss,
 )
+from galmorph.training.losses.views import VICRegLoss
 
-__all__ = ['create_loss', 'list_losses']
+__all__ = ['count_views', 'create_loss', 'list_losses']
 
 _LOSSES = {
     'mse': SquaredLoss,
@@ -32,6 +33,7 @@ _LOSSES = {
     'dirichlet': DirichletLoss,
     'interval': IntervalLoss,
     'distillation': DistillationLoss,
+    'vicreg': VICRegLoss,
 }
 
 
@@ -53,6 +55,30 @@ def list_losses():
     return list(_LOSSES)
 
 
+def count_views(name):
+    """
+    Count the views of each galaxy that a loss takes.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_losses`; others are taken to need one.
+
+    Returns
+    -------
+    n_shown : int
+        1 of losses that compare with labels. Two, which it compares with each
+        other, of one that needs no labels.
+
+    Examples
+    --------
+    >>> from galmorph.training.losses import count_views
+    >>> count_views('mse'), count_views('vicreg')
+    (1, 2)
+    """
+    return getattr(_LOSSES.get(name), 'n_shown', 1)
+
+
 def create_loss(name, schema, **options):
     """
     Create a loss by its name.
@@ -63,7 +89,7 @@ def create_loss(name, schema, **options):
         One of `list_losses`: of fractions 'mse', 'rmse', 'censored',
         'question' and 'distillation'; of classes 'cross_entropy'; of counts
         'binomial', 'multinomial' and 'dirichlet'; of attributes 'mse',
-        'rmse' and 'interval'.
+        'rmse' and 'interval'; and 'vicreg', of two views without labels.
     schema : `~galmorph.schemas.DecisionTree`, attribute schema or str
         The questions or attributes, or the name of a schema.
     **options

@@ -72,6 +72,11 @@ class TestOwnTables:
         task = make_task('zhu5', 'cross_entropy', table='galaxies.csv')
         assert read_task(task, tmp_path).labels.classes.tolist() == [4, 3] * 4
 
+    def test_table_of_no_known_format(self, tmp_path):
+        (tmp_path / 'galaxies.weird').write_text('hello')
+        with pytest.raises(LabelError, match=r'galaxies\.weird is of no format'):
+            read_task(make_task(table='galaxies.weird'), tmp_path)
+
     def test_column_of_splits(self, tables, tmp_path):
         table = Table.read(tmp_path / 'galaxies.csv')
         table['part'] = ['valid'] * 3 + ['train'] * 5
