@@ -174,7 +174,7 @@ def read_cards(path):
     return cards
 
 
-def publish(run, data, task, entries, *, test):
+def publish(run, data, task, entries, *, test, before=None):
     """Write the weights of one task, and their card."""
     recipe = load_recipe(run / 'recipe.yaml')
     names = [path for path in run.glob('*.yaml') if path.stem.endswith(f'.{task}')]
@@ -185,14 +185,16 @@ def publish(run, data, task, entries, *, test):
     training = {**card.training, **entries.pop('training', {})}
     card = dataclasses.replace(card, training=training, metrics={}, **entries)
     card.to_file(target)
-    heads = [t for t, settings in recipe.tasks.items() if settings.teacher is None]
-    sources = read_tasks(recipe.only(heads), data)
+    # What the run before learnt from taught these weights, too.
+    taught = load_recipe((before or run) / 'recipe.yaml')
+    heads = [t for t, settings in taught.tasks.items() if settings.teacher is None]
+    sources = read_tasks(taught.only(heads), data)
     source, schema = sources[task], load_schema(card.schema)
     check_storage(trained, target, source)
     if schema.kind == 'attributes':
         card = centre(card, target, source)
         card.to_file(target)
-    asked = count_training(recipe, sources, schema, task)
+    asked = count_training(taught, sources, schema, task)
     found = measure(target, source, 'valid')
     supported = choose_questions(schema, source, found, asked)
     metrics = metrics_of(target, source, 'test' if test else 'valid', supported)
@@ -210,12 +212,20 @@ def main():
     parser.add_argument('run', type=Path)
     parser.add_argument('data', type=Path)
     parser.add_argument('cards', type=Path)
+    parser.add_argument('--before', type=Path, help='the run before this one')
     parser.add_argument('--no-test', action='store_true', help='leave test untouched')
     parser.add_argument('--tasks', nargs='*', help='only these')
     options = parser.parse_args()
     for task, entries in read_cards(options.cards).items():
         if options.tasks is None or task in options.tasks:
-            publish(options.run, options.data, task, entries, test=not options.no_test)
+            publish(
+                options.run,
+                options.data,
+                task,
+                entries,
+                test=not options.no_test,
+                before=options.before,
+            )
 
 
 if __name__ == '__main__':
