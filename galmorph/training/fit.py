@@ -16,7 +16,7 @@ from galmorph.exceptions import RecipeError, WeightsError
 from galmorph.files import write_atomically
 from galmorph.schemas import load_schema
 from galmorph.training._loop import make_trainer, quiet
-from galmorph.training.data.reading import create_datamodule
+from galmorph.training.data.assembling import create_datamodule
 from galmorph.training.data.seen import record_data, trained_on
 from galmorph.training.log import read_log, scores_at
 from galmorph.training.module import MorphologyModule

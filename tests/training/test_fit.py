@@ -19,7 +19,7 @@ from galmorph import MorphologyClassifier, load_card, load_schema, register_weig
 from galmorph.cli import main
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.training import fit, read_log
-from galmorph.training.data.reading import create_datamodule
+from galmorph.training.data.assembling import create_datamodule
 from galmorph.training.data.seen import trained_on
 from galmorph.training.evaluation import evaluate
 from galmorph.training.fit import TrainingResult, count_steps, initialise

@@ -13,7 +13,8 @@ from galmorph.cli import main
 from galmorph.exceptions import RecipeError
 from galmorph.training import GalaxyZooDataModule, Labels, TaskData, fit
 from galmorph.training.augmentation import Augmentation
-from galmorph.training.data.reading import create_datamodule, read_tasks
+from galmorph.training.data.assembling import create_datamodule
+from galmorph.training.data.reading import read_tasks
 from galmorph.training.losses import VICRegLoss, create_loss
 from galmorph.training.module import MorphologyModule
 from galmorph.weights import load_weights
@@ -89,6 +90,13 @@ class TestVICReg:
 
     def test_half_precision_features_give_single_precision(self):
         assert self.loss(torch.rand(8, 3).bfloat16()).dtype == torch.float32
+
+    def test_statistics_keep_single_precision_in_mixed_precision(self):
+        features = 0.8 * torch.randn(64, 5, generator=torch.Generator().manual_seed(1))
+        expected = reference(features[::2].numpy(), features[1::2].numpy())
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            found = self.loss(features).item()
+        assert found == pytest.approx(expected, rel=1e-5)
 
     def test_expander_needs_to_know_its_input(self):
         with pytest.raises(ValueError, match='needs n_features'):

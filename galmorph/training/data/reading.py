@@ -3,7 +3,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import logging
 from pathlib import Path
 
@@ -13,11 +12,7 @@ from astropy.table import Table
 
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.schemas import load_schema
-from galmorph.training.augmentation import Augmentation
-from galmorph.training.building import pixels_of
 from galmorph.training.data._own import read_candels, read_own, unknown_labels
-from galmorph.training.data.cache import build_cache
-from galmorph.training.data.datamodule import GalaxyZooDataModule, TaskData
 from galmorph.training.data.labels import Labels
 from galmorph.training.data.layouts import list_layouts, read_layout
 from galmorph.training.data.seen import resolve
@@ -25,7 +20,7 @@ from galmorph.training.data.splits import split_by_class, split_by_id
 from galmorph.training.data.teaching import check_teacher, teach
 from galmorph.training.losses import count_views
 
-__all__ = ['TaskSource', 'create_datamodule', 'read_task', 'read_tasks']
+__all__ = ['TaskSource', 'read_task', 'read_tasks']
 
 logger = logging.getLogger(__name__)
 
@@ -310,169 +305,6 @@ def read_task(task, folder=None, *, read=None):
     if source.limit is not None:
         rows = rows[slice(source.limit)]
     return rows
-
-
-def create_datamodule(
-    recipe, folder=None, *, cache=None, device=None, progress_bar=False
-):
-    """
-    Make the batches of a recipe.
-
-    Parameters
-    ----------
-    recipe : `~galmorph.training.recipe.TrainingRecipe`
-        The recipe.
-    folder : path-like, optional
-        As in `read_tasks`.
-    cache : path-like, optional
-        Folder for decoded pixels; without it images are read each time.
-    device : str, optional
-        Where the weights of a teacher run, as `~galmorph.MorphologyClassifier`
-        takes it.
-    progress_bar : bool, optional
-        Whether to show the decoding.
-
-    Returns
-    -------
-    datamodule : `~galmorph.training.data.datamodule.GalaxyZooDataModule`
-        The batches. Tasks that show the same images in the same way share
-        their decoded pixels.
-
-    Raises
-    ------
-    galmorph.exceptions.LabelError
-        If labels or images are not right, with their rows.
-
-    Examples
-    --------
-    >>> from galmorph.training.recipe import load_recipe
-    >>> from galmorph.training.data.reading import create_datamodule
-    >>> create_datamodule(load_recipe('zhu_2019'), 'lost')
-    Traceback (most recent call last):
-        ...
-    galmorph.exceptions.LabelError: the task 'zhu5': lost has neither ...
-    """
-    sources = read_tasks(recipe, folder)
-    groups, prepared = {}, {}
-    for name in sources:
-        task = recipe.tasks[name]
-        if task.teacher is not None and task.teacher.weights is not None:
-            schema = load_schema(task.schema)
-            sources[name] = teach(
-                sources[name], task.teacher, schema, cache, device=device
-            )
-        try:
-            pixels = pixels_of(recipe, name)
-            settings = task.augmentation
-            if settings is None:
-                settings = recipe.augmentation
-            if isinstance(settings, str):
-                settings = {'preset': settings}
-            augmentation = Augmentation.from_dict(settings)
-        except (TypeError, ValueError) as error:
-            msg = f'the pixels or the augmentation of the task {name!r}: {error}'
-            raise RecipeError(msg) from error
-        prepared[name] = pixels, augmentation
-        source = sources[name]
-        unit = str(getattr(source.sizes, 'unit', ''))
-        key = pixels, augmentation.reach().tobytes(), task.data.size, unit
-        groups.setdefault(key, []).append(name)
-    tasks = {}
-    for (pixels, _, size, _), names in groups.items():
-        merged = _merged({name: sources[name] for name in names})
-        first = next(iter(merged.values()))
-        images = first.images
-        if cache is not None:
-            reach = prepared[names[0]][1].reach()
-            listed = '\n'.join(map(str, first.table['image']))
-            text = f'{pixels.hash} {reach.tobytes()} {listed}{size or ""}'
-            key = hashlib.sha256(text.encode()).hexdigest()[:16]
-            images = build_cache(
-                images,
-                pixels,
-                Path(cache) / key,
-                sizes=first.sizes,
-                reach=reach,
-                progress_bar=progress_bar,
-            )
-        has_files = all(isinstance(image, str) for image in first.images)
-        for name, source in merged.items():
-            task = recipe.tasks[name]
-            is_shown = task.images_of in merged and _is_same(
-                task.data, recipe.tasks[task.images_of].data
-            )
-            if task.images_of in sources and not is_shown:
-                msg = (
-                    f"'images_of' of the task {name!r}: {task.images_of!r} shows other "
-                    "images; both need the same 'data'"
-                )
-                raise RecipeError(msg)
-            tasks[name] = TaskData(
-                images,
-                source.labels,
-                pixels,
-                prepared[name][1],
-                splits=source.table['split'],
-                share=task.share,
-                sampling=task.sampling,
-                sizes=source.sizes,
-                table=source.table,
-                originals=None if has_files else first.images,
-                images_of=task.images_of if task.images_of in merged else None,
-                n_shown=count_views(task.loss.name),
-            )
-    return GalaxyZooDataModule(
-        {name: tasks[name] for name in sources},
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        n_workers=recipe.n_workers,
-    )
-
-
-def _is_same(data, other):
-    """Tell whether two tasks have the same images, whichever of them they take."""
-    names = ('layout', 'folder', 'table', 'image', 'mosaic')
-    return all(getattr(data, name) == getattr(other, name) for name in names)
-
-
-def _merged(sources):
-    """Give tasks the images of all of them; what is not theirs is unknown."""
-    if len(sources) == 1:
-        return sources
-    place = {}
-    for source in sources.values():
-        for path in source.table['image']:
-            place.setdefault(str(path), len(place))
-    images, sizes = [None] * len(place), None
-    tables = {}
-    for name, source in sources.items():
-        rows = np.array([place[str(path)] for path in source.table['image']])
-        for row, image in zip(rows, source.images, strict=True):
-            images[row] = image
-        if source.sizes is not None:
-            if sizes is None:
-                sizes = np.full(len(place), np.nan) * source.sizes.unit
-            sizes[rows] = source.sizes
-        tables[name] = rows
-    result = {}
-    for name, source in sources.items():
-        rows = tables[name]
-        table = Table({'image': list(place)})
-        for column, filling in (('id', ''), ('split', 'unlabelled')):
-            values = np.full(len(place), filling, dtype='U64')
-            values[rows] = source.table[column]
-            table[column] = values
-        if sizes is not None:
-            table['size'] = sizes
-        changes = {}
-        for field in ('values', 'low', 'high', 'bound'):
-            known = getattr(source.labels, field)
-            if known is not None:
-                changes[field] = np.full((len(place), known.shape[1]), np.nan)
-                changes[field][rows] = known
-        labels = dataclasses.replace(source.labels, **changes)
-        result[name] = TaskSource(table, images, labels, sizes)
-    return result
 
 
 def _read_rows(layout, folder):

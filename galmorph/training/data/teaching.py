@@ -23,7 +23,9 @@ _PART = 1024
 _WAY_OUT = 'scripts/make_soft_labels.py of the sources writes one'
 
 
-def teach(source, teacher, schema, folder=None, *, data=None, device=None):
+def teach(
+    source, teacher, schema, folder=None, *, data=None, device=None, progress_bar=False
+):
     """
     Replace labels by those of a teacher; what is not to be learnt is left out.
 
@@ -42,6 +44,8 @@ def teach(source, teacher, schema, folder=None, *, data=None, device=None):
         before the current folder.
     device : str, optional
         Where weights run, as `~galmorph.MorphologyClassifier` takes it.
+    progress_bar : bool, optional
+        Whether to show how far they are.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def teach(source, teacher, schema, folder=None, *, data=None, device=None):
         classifier = MorphologyClassifier(
             teacher.weights, device, n_transforms=teacher.n_transforms
         )
-        values = _answers(rows, classifier, folder)
+        values = _answers(rows, classifier, folder, progress_bar=progress_bar)
     else:
         values = _read_answers(rows, teacher.table, schema, data)
     labels = Labels('fractions', values, structure=schema.structure)
@@ -160,7 +164,7 @@ def _read_answers(rows, name, schema, data):
     return np.where(picked[:, None] < 0, np.nan, labels.values[picked])
 
 
-def _answers(rows, classifier, folder):
+def _answers(rows, classifier, folder, *, progress_bar=False):
     """What a classifier says of images; kept in a file, for it takes long."""
     told_by = classifier.card.sha256, classifier.n_transforms
     digest = digest_images(rows.images, classifier.recipe, rows.sizes, told_by)
@@ -170,9 +174,13 @@ def _answers(rows, classifier, folder):
     if path is not None and path.exists():
         return np.load(path)
     if all(isinstance(image, str) for image in rows.images):
-        found = [classifier.classify(rows.images, size=rows.sizes)]
+        shown = {'size': rows.sizes, 'progress_bar': progress_bar}
+        found = [classifier.classify(rows.images, **shown)]
     else:
         parts = np.array_split(np.arange(len(rows)), math.ceil(len(rows) / _PART))
+        from tqdm.auto import tqdm
+
+        parts = tqdm(parts, unit=' parts', disable=not progress_bar)
         found = [_classify(rows[part], classifier) for part in parts]
     values = [each.probabilities.filled(np.nan) for each in found]
     values = np.concatenate(values, dtype=np.float32)

@@ -3,6 +3,7 @@
 
 import itertools
 
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -110,7 +111,9 @@ class VICRegLoss(Loss):
             return total
         for view in (first, second):
             centred = view - view.mean(0)
-            covariance = centred.T @ centred / (len(view) - 1)
+            # Sums over a batch, which bfloat16 would round.
+            with torch.autocast(view.device.type, enabled=False):
+                covariance = centred.T @ centred / (len(view) - 1)
             variances = covariance.diagonal()
             # Not its root at 0, where it has no gradient.
             lacking = functional.relu(1 - (variances + 1e-4).sqrt()).mean()

@@ -13,7 +13,8 @@ from PIL import Image
 from galmorph import MorphologyClassifier
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.schemas import load_schema
-from galmorph.training.data.reading import create_datamodule, read_task, read_tasks
+from galmorph.training.data.assembling import create_datamodule
+from galmorph.training.data.reading import read_task, read_tasks
 from galmorph.training.data.teaching import teach
 from galmorph.training.parts import Task, Teacher
 from tests.helpers.recipes import (

@@ -18,9 +18,10 @@ from galmorph.schemas import load_schema
 from galmorph.training import fit
 from galmorph.training.augmentation import Augmentation
 from galmorph.training.building import pixels_of
+from galmorph.training.data.assembling import create_datamodule
 from galmorph.training.data.cache import build_cache
 from galmorph.training.data.datasets import BatchRenderer, GalaxyDataset
-from galmorph.training.data.reading import create_datamodule, read_task
+from galmorph.training.data.reading import read_task
 from galmorph.training.data.teaching import teach
 from galmorph.training.finetuning import finetuning_recipe
 from galmorph.training.parts import DataSource, Task, Teacher
