@@ -2,7 +2,7 @@
 """
 Turn a finished training run into bundled weights.
 
-    python scripts/publish.py runs/compact DATA scripts/cards/compact.yaml
+    python scripts/publish.py runs/compact DATA scripts/cards/compact.yaml --tasks efigi
 
 The YAML file says for each task of the run what the weights are called, and
 what no run knows: title, description, limits, papers. Limits, papers and teachers
@@ -157,6 +157,12 @@ def choose_questions(schema, source, found, asked):
     return supported
 
 
+def read_labelled(recipe, data):
+    """The galaxies of the tasks that learn from labels of their own."""
+    names = [name for name, task in recipe.tasks.items() if task.teacher is None]
+    return read_tasks(recipe.only(names), data)
+
+
 def read_cards(path):
     """What a YAML file says of the cards of a run, by task."""
     cards = yaml.safe_load(path.read_text('utf-8'))
@@ -177,6 +183,9 @@ def read_cards(path):
 def publish(run, data, task, entries, *, test, before=None):
     """Write the weights of one task, and their card."""
     recipe = load_recipe(run / 'recipe.yaml')
+    if task not in recipe.tasks:
+        msg = f'{run} has no task {task!r}, but {list(recipe.tasks)}; name --tasks'
+        raise SystemExit(msg)
     names = [path for path in run.glob('*.yaml') if path.stem.endswith(f'.{task}')]
     trained = names[0] if names else run / f'{recipe.name}.yaml'
     name = entries.pop('name')
@@ -185,16 +194,17 @@ def publish(run, data, task, entries, *, test, before=None):
     training = {**card.training, **entries.pop('training', {})}
     card = dataclasses.replace(card, training=training, metrics={}, **entries)
     card.to_file(target)
-    # What the run before learnt from taught these weights, too.
-    taught = load_recipe((before or run) / 'recipe.yaml')
-    heads = [t for t, settings in taught.tasks.items() if settings.teacher is None]
-    sources = read_tasks(taught.only(heads), data)
+    sources = read_labelled(recipe, data)
     source, schema = sources[task], load_schema(card.schema)
     check_storage(trained, target, source)
     if schema.kind == 'attributes':
         card = centre(card, target, source)
         card.to_file(target)
-    asked = count_training(taught, sources, schema, task)
+    if before is not None:
+        # What that run learnt from taught these weights, too.
+        recipe = load_recipe(before / 'recipe.yaml')
+        sources = read_labelled(recipe, data)
+    asked = count_training(recipe, sources, schema, task)
     found = measure(target, source, 'valid')
     supported = choose_questions(schema, source, found, asked)
     metrics = metrics_of(target, source, 'test' if test else 'valid', supported)

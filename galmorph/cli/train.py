@@ -2,6 +2,7 @@
 """The commands ``galmorph train`` and ``galmorph finetune``."""
 
 import argparse
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -176,11 +177,15 @@ def _train(arguments):
         return
     if arguments.recipe is None:
         msg = 'name a RECIPE; galmorph train --list lists them'
+        if arguments.only:
+            msg += '. It goes before --only, which takes all names behind it'
         raise RequestError(msg)
     with as_request():
         recipe = load_recipe(arguments.recipe)
         if arguments.only:
             recipe = recipe.only(arguments.only)
+            # They are of all tasks.
+            recipe = dataclasses.replace(recipe, title='', description='')
         recipe = recipe.override(arguments.changes)
     if arguments.show:
         print(recipe.to_yaml(), end='')

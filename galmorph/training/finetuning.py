@@ -47,7 +47,7 @@ def finetuning_recipe(
 
     Network and pixels are those of the weights. The learning rate is low for
     what is known, and higher for an output layer that begins anew because the
-    questions are others.
+    questions are others, or were never answered.
 
     Parameters
     ----------
@@ -96,6 +96,8 @@ def finetuning_recipe(
     card = load_card(weights)
     schema = schema or card.schema
     is_new = schema != card.schema
+    # That of weights that learnt without labels was never trained.
+    begins_anew = is_new or not card.supported_questions
     attributes = getattr(load_schema(schema), 'attributes', None)
     kind = kind or _kind_of(table if labels is None else labels, load_schema(schema))
     source = {
@@ -144,7 +146,7 @@ def finetuning_recipe(
             'optimiser': {
                 'name': 'adamw',
                 'lr': 1e-4,
-                'head_lr': 1e-3 if is_new or head_only else None,
+                'head_lr': 1e-3 if begins_anew or head_only else None,
                 'weight_decay': 0.01,
                 'clip': 5.0,
             },

@@ -2,6 +2,7 @@
 """`fit`: from a recipe and data to weights with their card."""
 
 import dataclasses
+import functools
 import logging
 import math
 import tempfile
@@ -19,6 +20,7 @@ from galmorph.training._loop import make_trainer, quiet
 from galmorph.training.data.assembling import create_datamodule
 from galmorph.training.data.seen import record_data, trained_on
 from galmorph.training.log import read_log, scores_at
+from galmorph.training.losses import count_views
 from galmorph.training.module import MorphologyModule
 from galmorph.training.parts import TestTime
 from galmorph.training.publish import save_trained
@@ -219,7 +221,7 @@ def fit(
     for task in module.networks if trainer.is_global_zero else ():
         described = {'steps': state['global_step'], **datamodule.describe(task)}
         cards[task] = save_trained(module, folder, task=task, training=described)
-        if evaluate:
+        if evaluate and _is_scored(recipe, task):
             measure(cards[task], datamodule, task, recipe.test, device=device)
     return TrainingResult(
         card=next(iter(cards.values()), None),
@@ -399,6 +401,11 @@ def _evaluate(cards, datamodule, task, test, device):
     return evaluate(classifier, table, labels, split='valid', size=size)
 
 
+def _is_scored(recipe, task):
+    """Tell whether a task has labels to be compared with."""
+    return count_views(recipe.tasks[task].loss.name) == 1
+
+
 def _with_taught_questions(recipe, data):
     """Let a card support what some training galaxy has a label for."""
     tasks = dict(recipe.tasks)
@@ -466,7 +473,7 @@ def _fit_ensemble(recipe, folder, *, data, cache, device, evaluate, **options):
 def _measure_mean(recipe, members, folder, datamodule, device):
     """Score the mean of the members, task by task, and write that down."""
     scores, written = {}, {}
-    for task in members[0].cards:
+    for task in filter(functools.partial(_is_scored, recipe), members[0].cards):
         cards = [member.cards[task] for member in members if task in member.cards]
         evaluation = _evaluate(cards, datamodule, task, recipe.test, device)
         if evaluation is None:

@@ -2,6 +2,7 @@
 """`MorphologyModule`: networks, losses and scores of a recipe, for Lightning."""
 
 import fnmatch
+import itertools
 
 import lightning
 import torch
@@ -364,11 +365,14 @@ class MorphologyModule(lightning.LightningModule):
         settings = self.recipe.optimiser
         head_lr = settings.lr if settings.head_lr is None else settings.head_lr
         groups = {}
-        # Losses may have weights of their own.
-        for name, parameter in self.named_parameters():
+        # Losses may have weights of their own. The first part is the task's name.
+        named = itertools.chain(
+            self.networks.named_parameters(), self.losses.named_parameters()
+        )
+        for name, parameter in named:
             if not parameter.requires_grad:
                 continue
-            is_head = '.output.' in name or '.head.' in name
+            is_head = bool({'output', 'head'} & set(name.split('.')[1:]))
             decays = parameter.ndim >= 2 and not name.endswith('bias')
             groups.setdefault((is_head, decays), []).append(parameter)
         for (is_head, decays), parameters in sorted(groups.items()):

@@ -351,9 +351,9 @@ class TrainingRecipe(Record):
         Returns
         -------
         recipe : `TrainingRecipe`
-            A recipe with these. Where it has fewer tasks, variants that change
-            tasks are left out as well. It monitors the loss, if the score that it
-            did is of a task that does not stay.
+            A recipe with these. Variants and members of the ensemble that need
+            a task that does not stay are left out as well. It monitors the loss, if
+            the score that it did is of such a task.
 
         Raises
         ------
@@ -377,19 +377,24 @@ class TrainingRecipe(Record):
         begin = self.initialise
         if isinstance(begin, dict):
             begin = {name: weights for name, weights in begin.items() if name in tasks}
-        variants = self.variants
-        if len(tasks) < len(self.tasks):
-            variants = {
-                name: changes
-                for name, changes in variants.items()
-                if not any(key.split('.')[0] == 'tasks' for key in changes)
-            }
         choice = {}
         if {*self.monitor.split('/')[1:2]} & (self.tasks.keys() - tasks.keys()):
             choice = {'monitor': 'valid/loss', 'mode': 'min'}
-        return dataclasses.replace(
-            self, tasks=tasks, initialise=begin or None, variants=variants, **choice
+        alone = dataclasses.replace(
+            self._alone(), tasks=tasks, initialise=begin or None, **choice
         )
+        alone.check(f'the recipe {self.name!r}')
+        variants = {
+            name: changes
+            for name, changes in self.variants.items()
+            if _can_be(alone, changes)
+        }
+        ensemble = [
+            entry
+            for entry in self.ensemble
+            if _can_be(alone, self.variants[entry] if isinstance(entry, str) else entry)
+        ]
+        return dataclasses.replace(alone, variants=variants, ensemble=ensemble)
 
     def to_yaml(self):
         """
@@ -412,6 +417,15 @@ class TrainingRecipe(Record):
 
     def _alone(self):
         return dataclasses.replace(self, variants={}, ensemble=[])
+
+
+def _can_be(recipe, changes):
+    """Tell whether a recipe can be changed so."""
+    try:
+        recipe.override(changes)
+    except RecipeError:
+        return False
+    return True
 
 
 def list_recipes():

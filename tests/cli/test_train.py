@@ -52,8 +52,17 @@ class TestTrain:
         shown = yaml.safe_load(capsys.readouterr().out)
         assert list(shown['tasks']) == ['efigi']
         assert 'monitor' not in shown
+        # It tells of all tasks.
+        assert 'description' not in shown
         assert main(['train', 'compact_multitask', '--only', 'efigy']) == 2
         assert "not 'efigy'" in capsys.readouterr().err
+        assert main(['train', '--only', 'efigi', 'compact_multitask']) == 2
+        assert 'It goes before --only' in capsys.readouterr().err
+
+    def test_optional_task_alone_without_data(self, tmp_path, capsys):
+        command = ['train', 'compact_multitask', '--only', 'efigi']
+        assert main([*command, '--check', '--data', str(tmp_path)]) == 2
+        assert "to train on; the task 'efigi': " in capsys.readouterr().err
 
     def test_checks_the_labels(self, challenge, capsys):
         status = main(

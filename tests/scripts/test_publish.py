@@ -56,6 +56,11 @@ class TestCards:
 
 
 class TestPublish:
+    def test_task_that_the_run_has_not(self, script, run, kaggle, package):
+        with pytest.raises(SystemExit, match=r"no task 'efigi', but \['gz2'\]"):
+            script.publish(run, kaggle, 'efigi', dict(ENTRIES), test=False)
+        assert not list(package.glob('data/*'))
+
     def test_weights_and_card_of_a_run(self, script, run, kaggle, package):
         script.publish(run, kaggle, 'gz2', dict(ENTRIES), test=False)
         card = load_card(package / 'cards' / 'mine.gz2.yaml')

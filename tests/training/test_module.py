@@ -144,6 +144,18 @@ class TestOptimisers:
         assert all(p.ndim >= 2 for p in groups[1.0, 0.1])
         assert all(p.ndim == 1 for p in groups[0.01, 0.0])
 
+    @pytest.mark.parametrize('name', ['head', 'output'])
+    def test_name_of_a_task_is_no_layer(self, name):
+        def groups_of(task):
+            recipe = make_recipe(
+                tasks={task: {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}},
+                optimiser={'lr': 0.01, 'head_lr': 1.0},
+            )
+            optimiser = MorphologyModule(recipe).configure_optimizers()['optimizer']
+            return [(g['initial_lr'], len(g['params'])) for g in optimiser.param_groups]
+
+        assert groups_of(name) == groups_of('votes')
+
     @pytest.mark.parametrize('name', ['adam', 'adamw', 'sgd'])
     def test_makes_each(self, name):
         recipe = make_recipe(optimiser={'name': name, 'momentum': 0.0})

@@ -200,6 +200,24 @@ class TestChecks:
         assert list(fewer.variants) == ['short']
         assert fewer.variant('short').steps == 7
 
+    def test_fewer_tasks_keep_variants_and_members_that_can_be_made(self):
+        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
+        variants = {
+            'heavy': {'tasks.gz2.weight': 2},
+            'begun': {'initialise': {'more': 'dieleman.gz2'}},
+        }
+        ensemble = ['heavy', 'begun', {'tasks.more.weight': 2}, {'steps': 7}]
+        recipe = make(
+            tasks={'gz2': task, 'more': task}, variants=variants, ensemble=ensemble
+        )
+        fewer = recipe.only(['gz2']).override(['batch_size=3'])
+        assert list(fewer.variants) == ['heavy']
+        assert fewer.ensemble == ['heavy', {'steps': 7}]
+
+    def test_task_stays_with_the_one_whose_head_it_trains(self):
+        with pytest.raises(RecipeError, match="'stripe82' names 'gz2', which has no"):
+            load_recipe('compact_multitask').only(['stripe82'])
+
     def test_missing_key(self):
         with pytest.raises(RecipeError, match="lacks the key 'loss'"):
             make(tasks={'gz2': {'schema': 'gz2', 'data': 'gz2'}})

@@ -15,6 +15,7 @@ from galmorph.training import GalaxyZooDataModule, Labels, TaskData, fit
 from galmorph.training.augmentation import Augmentation
 from galmorph.training.data.assembling import create_datamodule
 from galmorph.training.data.reading import read_tasks
+from galmorph.training.finetuning import finetuning_recipe
 from galmorph.training.losses import VICRegLoss, create_loss
 from galmorph.training.module import MorphologyModule
 from galmorph.weights import load_weights
@@ -102,6 +103,11 @@ class TestVICReg:
         with pytest.raises(ValueError, match='needs n_features'):
             create_loss('vicreg', 'gz2')
 
+    @pytest.mark.parametrize('expander', [8, [8, 0], [8, 2.5], 'wide'])
+    def test_expander_has_widths(self, expander):
+        with pytest.raises(ValueError, match='list of positive whole numbers, not'):
+            VICRegLoss(TREE, n_features=3, expander=expander)
+
 
 class TestBatches:
     def make(self, n=9, **options):
@@ -129,6 +135,28 @@ class TestBatches:
         assert [len(views) for views in shown] == [4, 4]
         assert all(map(torch.equal, shown, again))
         assert not torch.allclose(shown[0][::2], shown[0][1::2], atol=0.01)
+
+    def test_one_galaxy_a_batch_is_refused(self):
+        # Nothing would keep features apart, and a low loss would look like success.
+        with pytest.raises(ValueError, match=r'needs 2 galaxies .* has 1; enlarge'):
+            GalaxyZooDataModule({'all': self.make()}, batch_size=3)
+
+    def test_one_galaxy_to_validate_is_refused(self):
+        data = self.make(splits=['train'] * 8 + ['valid'])
+        with pytest.raises(ValueError, match="needs 2 'valid' galaxies"):
+            GalaxyZooDataModule({'all': data}, batch_size=6).val_dataloader()
+
+    @pytest.mark.parametrize('batch_size', [4, 6, 64])
+    def test_batches_that_validate_have_galaxies_to_compare(self, batch_size):
+        data = self.make(splits=['train'] * 4 + ['valid'] * 5)
+        module = GalaxyZooDataModule({'all': data}, batch_size=batch_size)
+        sizes = [len(batch['all']['index']) for batch in module.val_dataloader()]
+        assert sum(sizes) == 10
+        assert min(sizes) >= 4
+
+    def test_views_without_augmentation_are_refused(self):
+        with pytest.raises(ValueError, match='the same without augmentation'):
+            self.make(augmentation=None)
 
     def test_cannot_share_the_views_of_another_task(self):
         known = Labels('fractions', np.full((9, 37), 0.5))
@@ -164,6 +192,33 @@ class TestReading:
         with pytest.raises(RecipeError, match=r"in 'train' of the task 'gz2'"):
             create_datamodule(make_recipe(tasks=tasks), unlabelled)
 
+    def test_labels_are_not_looked_at(self, unlabelled):
+        table = Table.read(unlabelled / 'galaxies.csv')
+        table['Class1.1'] = 7.0
+        table.write(unlabelled / 'galaxies.csv', overwrite=True)
+        data = {**VIEWS['data'], 'labels': 'lost.csv'}
+        tasks = {'gz2': {**VIEWS, 'data': data}}
+        source = read_tasks(make_recipe(tasks=tasks), unlabelled)['gz2']
+        assert not source.labels.is_known.any()
+
+    @pytest.mark.parametrize('sampling', ['balanced', 'weighted'])
+    def test_cannot_be_drawn_by_classes(self, sampling, unlabelled):
+        recipe = make_recipe(tasks={'gz2': {**VIEWS, 'sampling': sampling}})
+        with pytest.raises(RecipeError, match='images without labels have none'):
+            read_tasks(recipe, unlabelled)
+
+    def test_needs_an_augmentation(self, unlabelled):
+        with pytest.raises(RecipeError, match=r"task 'gz2': 2 views .* 'dieleman'"):
+            create_datamodule(
+                make_recipe(tasks={'gz2': VIEWS}, augmentation='none'), unlabelled
+            )
+
+    def test_order_of_tasks_does_not_matter(self, kaggle):
+        labelled = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse'}
+        views = {'schema': 'gz2', 'data': 'gz2', 'loss': 'vicreg', 'head_of': 'votes'}
+        recipe = make_recipe(tasks={'views': views, 'votes': labelled})
+        assert list(read_tasks(recipe, kaggle)) == ['views', 'votes']
+
     def test_takes_no_teacher(self, unlabelled):
         recipe = make_pretraining().override({'tasks.gz2.teacher': 'dieleman.gz2'})
         with pytest.raises(RecipeError, match="needs no 'teacher'"):
@@ -189,6 +244,10 @@ class TestPretraining:
         assert card.supported_questions == []
         assert not card.metrics
         assert card.training['n_train'] == 10
+
+    def test_finetuning_learns_the_head_anew(self, pretrained):
+        recipe = finetuning_recipe(pretrained.card, 'a.csv', kind='fractions')
+        assert recipe.optimiser.head_lr > recipe.optimiser.lr
 
     def test_only_the_network_is_published(self, pretrained, unlabelled):
         state = load_weights(unlabelled / 'run' / load_card(pretrained.card).file)
@@ -219,7 +278,7 @@ class TestPretraining:
 
 class TestTogether:
     def test_beside_labels_on_one_trunk(self, kaggle, tmp_path):
-        recipe = make_recipe(steps=4).override(
+        recipe = make_recipe(steps=4, batch_size=8).override(
             {
                 'tasks.views': {
                     'schema': 'gz2',

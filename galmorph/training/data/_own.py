@@ -39,7 +39,7 @@ _SPLITS = ('train', 'valid', 'test', 'unlabelled')
 _IMAGE_COLUMNS = ('image', 'path', 'file', 'filename')
 
 
-def read_own(source, schema_name, folder, *, is_taught=False):
+def read_own(source, schema_name, folder, *, is_taught=False, is_labelled=True):
     """Read tables of the user's own, and name the columns that were not used."""
     if source.table is None:
         msg = "the layout 'table' needs 'table', the file of the galaxies"
@@ -47,12 +47,15 @@ def read_own(source, schema_name, folder, *, is_taught=False):
     path = folder / source.table
     table = known = read_file(path)
     # One table is in its own order, even where a galaxy has two images.
-    if source.labels is not None and folder / source.labels != path:
+    if is_labelled and source.labels is not None and folder / source.labels != path:
         known = read_file(folder / source.labels)
         may_miss = is_taught or source.select == 'all'
         way_out = "'select: all' takes them as unknown"
         known = join_rows(table, known, source.id, way_out, may_miss=may_miss)
-    labels, used = _labels(known, source, load_schema(schema_name), is_taught)
+    schema = load_schema(schema_name)
+    labels, used = unknown_labels(len(known), schema), set()
+    if is_labelled:
+        labels, used = _labels(known, source, schema, is_taught)
     names, ids, images = _images(table, source, path, folder)
     rows = Table({'image': names, 'id': ids})
     # Long enough for every name.
@@ -84,8 +87,9 @@ def _labels(known, source, schema, is_taught):
     return labels, used | {name + end for name in used for end in ends}
 
 
-def unknown_labels(n, schema, kind='fractions'):
+def unknown_labels(n, schema):
     """Labels of galaxies of which nothing is known."""
+    kind = 'attributes' if hasattr(schema, 'attributes') else 'fractions'
     values = np.full((n, schema.n_answers), np.nan)
     return Labels(kind, values, structure=schema.structure)
 

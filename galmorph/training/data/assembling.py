@@ -15,6 +15,7 @@ from galmorph.training.building import pixels_of
 from galmorph.training.data.cache import build_cache
 from galmorph.training.data.datamodule import GalaxyZooDataModule, TaskData
 from galmorph.training.data.reading import TaskSource, read_tasks
+from galmorph.training.data.tasks import check_views
 from galmorph.training.data.teaching import teach
 from galmorph.training.losses import count_views
 
@@ -62,13 +63,14 @@ def create_datamodule(
     galmorph.exceptions.LabelError: the task 'zhu5': lost has neither ...
     """
     sources = read_tasks(recipe, folder)
+    # Before the teacher, which takes long.
+    seen, groups = {name: _seen(recipe, name) for name in sources}, {}
     for name, source in sources.items():
         task = recipe.tasks[name]
         if task.teacher is not None and task.teacher.weights is not None:
             schema = load_schema(task.schema)
             told = {'device': device, 'progress_bar': progress_bar}
             sources[name] = teach(source, task.teacher, schema, cache, **told)
-    seen, groups = {name: _seen(recipe, name) for name in sources}, {}
     for name, (pixels, augmentation) in seen.items():
         size, sizes = recipe.tasks[name].data.size, sources[name].sizes
         unit = str(getattr(sizes, 'unit', ''))
@@ -119,13 +121,16 @@ def create_datamodule(
 
 def _seen(recipe, name):
     """How a task sees its images: their pixels, and the augmentation."""
-    settings = recipe.tasks[name].augmentation
+    task = recipe.tasks[name]
+    settings = task.augmentation
     if settings is None:
         settings = recipe.augmentation
     if isinstance(settings, str):
         settings = {'preset': settings}
     try:
-        return pixels_of(recipe, name), Augmentation.from_dict(settings)
+        augmentation = Augmentation.from_dict(settings)
+        check_views(count_views(task.loss.name), augmentation)
+        return pixels_of(recipe, name), augmentation
     except (TypeError, ValueError) as error:
         msg = f'the pixels or the augmentation of the task {name!r}: {error}'
         raise RecipeError(msg) from error

@@ -94,6 +94,7 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
             elif len(rows):
                 probabilities = task.probabilities(rows)
                 n = max(1, shares[name] // task.n_shown)
+                self._need_enough(name, n, 1)
                 self._draws[name] = Draws(rows, n, key, probabilities, task.n_shown)
             options = {
                 'weights': task.loss_weights(rows),
@@ -191,12 +192,8 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
         for name in self.tasks:
             self._need(name)
             draws = self._draws.get(name)
-            if draws is not None and draws.n < world:
-                msg = (
-                    f'the task {name!r} has {draws.n} galaxies in a batch for {world} '
-                    'devices; enlarge batch_size'
-                )
-                raise ValueError(msg)
+            if draws is not None:
+                self._need_enough(name, draws.n, world)
         length = self.steps_per_epoch
         if length is None:
             length = self.pass_length
@@ -299,15 +296,16 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
             if not len(rows):
                 continue
             # Devices wait for each other at every batch: all have as many.
+            needed = world * _least(task)
             n_batches = min(
                 math.ceil(len(rows) * task.n_shown / (world * self.batch_size)),
-                len(rows) // world,
+                len(rows) // needed,
             )
             if not n_batches:
                 msg = (
-                    f'the task {name!r} has fewer {split!r} galaxies, {len(rows)}, '
-                    f'than devices, {world}; take fewer devices, or let more galaxies '
-                    f'be {split!r}'
+                    f'the task {name!r} needs {needed} {split!r} galaxies (devices: '
+                    f'{world}), and has {len(rows)}; take fewer devices, or let more '
+                    f'galaxies be {split!r}'
                 )
                 raise ValueError(msg)
             shown = np.array_split(rows[rank::world], n_batches)
@@ -359,6 +357,15 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
             )
             raise ValueError(msg)
 
+    def _need_enough(self, name, n, world):
+        needed = world * _least(self.tasks[name])
+        if n < needed:
+            msg = (
+                f'the task {name!r} needs {needed} galaxies in a batch (devices: '
+                f'{world}), and has {n}; enlarge batch_size, or its share'
+            )
+            raise ValueError(msg)
+
     def _shares(self):
         """Galaxies of each task in a batch, at least one, in all the batch size."""
         names = [name for name in self.tasks if name not in self._images_of]
@@ -374,3 +381,8 @@ class GalaxyZooDataModule(lightning.LightningDataModule):
         rest = self.batch_size - len(shares) - counts.sum()
         counts[np.argsort(counts - exact, kind='stable')[:rest]] += 1
         return dict(zip(names, (counts + 1).tolist(), strict=True))
+
+
+def _least(task):
+    """Galaxies that a batch needs: views of one have none to differ from."""
+    return 1 if task.n_shown == 1 else 2

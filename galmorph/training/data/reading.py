@@ -173,8 +173,13 @@ def read_tasks(recipe, folder=None):
     galmorph.exceptions.LabelError: the task 'zhu5': lost has neither ...
     """
     read = functools.cache(_read_rows)
-    tasks = {}
-    for name, task in recipe.tasks.items():
+    tasks, left_out = {}, []
+    # A task without a head of its own goes with the one that has it.
+    order = sorted(
+        recipe.tasks, key=lambda name: recipe.tasks[name].head_of is not None
+    )
+    for name in order:
+        task = recipe.tasks[name]
         if task.head_of is not None and task.head_of not in tasks:
             continue
         try:
@@ -182,12 +187,13 @@ def read_tasks(recipe, folder=None):
         except LabelError as error:
             if task.optional and not error.rows:
                 logger.info('the task %r is left out: %s', name, error)
+                left_out.append(f'the task {name!r}: {error}')
                 continue
             raise LabelError(error.rows, f'the task {name!r}: {error}') from error
         if task.teacher is not None:
             source = _taught_by_table(name, task, source, folder)
         if not _needs_labels(task):
-            source = _without_labels(name, task, source)
+            source = _all_train(name, task, source)
         if np.any(np.isin(source.table['split'], _taught(task))):
             tasks[name] = source
         elif not task.optional:
@@ -195,8 +201,11 @@ def read_tasks(recipe, folder=None):
             if task.teacher is not None and task.data.select != 'all':
                 msg += "; 'select: all' gives its teacher those without labels"
             raise RecipeError(msg)
+    if not tasks:
+        msg = '; '.join(['no task has galaxies to train on', *left_out])
+        raise RecipeError(msg)
     _check_splits(tasks, recipe)
-    return tasks
+    return {name: tasks[name] for name in recipe.tasks if name in tasks}
 
 
 def _taught_by_table(name, task, source, folder):
@@ -232,8 +241,8 @@ def _check_splits(tasks, recipe):
             if before != split:
                 msg = (
                     f'the galaxy {image!r} is in {before!r} of the task {other!r} '
-                    f"and in {split!r} of {name!r}; give both the same 'fractions' "
-                    "and 'split_seed', or a column 'split'"
+                    f"and in {split!r} of {name!r}; give both the same 'id', "
+                    "'fractions' and 'split_seed', or a column 'split'"
                 )
                 raise RecipeError(msg)
 
@@ -286,8 +295,11 @@ def read_task(task, folder=None, *, read=None):
     source = task.data
     place = Path(folder or '.')
     if source.layout == 'table':
-        is_taught = _may_miss_labels(task)
-        rows = TaskSource(*read_own(source, task.schema, place, is_taught=is_taught))
+        options = {
+            'is_taught': task.teacher is not None,
+            'is_labelled': _needs_labels(task),
+        }
+        rows = TaskSource(*read_own(source, task.schema, place, **options))
     else:
         if source.folder is not None:
             place /= source.folder
@@ -299,8 +311,10 @@ def read_task(task, folder=None, *, read=None):
             rows = _resplit(rows, fractions, source.split_seed)
     if _needs_labels(task):
         rows = rows[_selected(rows.labels, source.select)]
-    if rows.labels.kind == 'attributes' and task.sampling != 'uniform':
-        msg = f"'sampling' {task.sampling!r} is by classes, and attributes have none"
+    is_by_class = _needs_labels(task) and rows.labels.kind != 'attributes'
+    if task.sampling != 'uniform' and not is_by_class:
+        what = 'attributes' if _needs_labels(task) else 'images without labels'
+        msg = f"'sampling' {task.sampling!r} is by classes, and {what} have none"
         raise RecipeError(msg)
     if source.limit is not None:
         rows = rows[slice(source.limit)]
@@ -323,13 +337,8 @@ def _needs_labels(task):
     return count_views(task.loss.name) == 1
 
 
-def _may_miss_labels(task):
-    """Tell whether the data need not have labels: a teacher has, or none needs any."""
-    return task.teacher is not None or not _needs_labels(task)
-
-
-def _without_labels(name, task, source):
-    """All galaxies but those that validate or test train; labels are left out."""
+def _all_train(name, task, source):
+    """All galaxies train but those that validate or test: none needs a label."""
     if task.teacher is not None:
         msg = (
             f'the task {name!r}: the loss {task.loss.name!r} takes no labels, so it '
@@ -339,9 +348,8 @@ def _without_labels(name, task, source):
     table = source.table.copy()
     split = np.asarray(table['split'])
     table['split'] = np.where(split == 'unlabelled', 'train', split)
-    schema = load_schema(task.schema)
-    kind = 'attributes' if hasattr(schema, 'attributes') else 'fractions'
-    labels = unknown_labels(len(source), schema, kind)
+    # A data set has some, by which it may be split.
+    labels = unknown_labels(len(source), load_schema(task.schema))
     return dataclasses.replace(source, table=table, labels=labels)
 
 
@@ -353,7 +361,7 @@ def _taught(task):
 def _with_labels(data, task):
     """The rows of a data set with the labels of a task."""
     labels = data.labels_of(task.schema)
-    if labels is None and _may_miss_labels(task):
+    if labels is None and (task.teacher is not None or not _needs_labels(task)):
         labels = unknown_labels(len(data), load_schema(task.schema))
     elif labels is None:
         msg = (

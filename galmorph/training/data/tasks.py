@@ -10,7 +10,7 @@ from galmorph.preprocessing.recipe import Recipe
 from galmorph.training.augmentation import Augmentation
 from galmorph.training.data.labels import Labels
 
-__all__ = ['TaskData']
+__all__ = ['TaskData', 'check_views']
 
 _SAMPLINGS = ('uniform', 'balanced', 'weighted')
 
@@ -61,7 +61,8 @@ class TaskData:
     Raises
     ------
     ValueError
-        If lengths differ, or a value has no meaning.
+        If lengths differ, or a value has no meaning; also views that are to differ,
+        without an augmentation.
 
     Examples
     --------
@@ -98,6 +99,7 @@ class TaskData:
         if not self.share > 0:
             msg = f'share must be positive, not {self.share!r}'
             raise ValueError(msg)
+        check_views(self.n_shown, self.augmentation)
         if isinstance(self.sampling, str):
             if self.sampling not in _SAMPLINGS:
                 msg = f'sampling must be one of {_SAMPLINGS}, not {self.sampling!r}'
@@ -192,6 +194,38 @@ class TaskData:
             of_class[rows] = _class_weights(self.classes[rows])
             weights = of_class if weights is None else weights * of_class
         return weights
+
+
+def check_views(n_shown, augmentation):
+    """
+    Make sure that the views of a galaxy, if it has several, are not all the same.
+
+    Parameters
+    ----------
+    n_shown : int
+        How many views of each galaxy there are.
+    augmentation : `~galmorph.training.augmentation.Augmentation` or None
+        What makes them differ.
+
+    Raises
+    ------
+    ValueError
+        If nothing does.
+
+    Examples
+    --------
+    >>> from galmorph.training.data.tasks import check_views
+    >>> check_views(2, None)
+    Traceback (most recent call last):
+        ...
+    ValueError: 2 views of each galaxy are compared, and are the same without ...
+    """
+    if n_shown > 1 and augmentation in (None, Augmentation()):
+        msg = (
+            f'{n_shown} views of each galaxy are compared, and are the same without '
+            "augmentation; give one, such as 'dieleman'"
+        )
+        raise ValueError(msg)
 
 
 def _class_weights(classes):

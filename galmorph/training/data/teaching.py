@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 
 import numpy as np
-from astropy.table import Table
 
 from galmorph.exceptions import LabelError, RecipeError
 from galmorph.training.data._columns import Problems, match_rows
+from galmorph.training.data._own import read_file
 from galmorph.training.data._targets import open_images
 from galmorph.training.data.cache import digest_images
 from galmorph.training.data.labels import Labels, read_labels
@@ -133,12 +133,9 @@ def _read_answers(rows, name, schema, data):
         msg = f"the 'table' of the teacher, {name!r}, is not {places}; {_WAY_OUT}"
         raise LabelError((), msg)
     try:
-        table = Table.read(path)
-    except (OSError, ValueError) as error:
-        msg = (
-            f"the 'table' of the teacher, {str(path)!r}, cannot be read: {error}; "
-            f'{_WAY_OUT}'
-        )
+        table = read_file(path)
+    except LabelError as error:
+        msg = f"the 'table' of the teacher: {error}; {_WAY_OUT}"
         raise LabelError((), msg) from error
     if 'id' not in table.colnames:
         msg = (

@@ -43,7 +43,8 @@ class VICRegLoss(Loss):
     Raises
     ------
     ValueError
-        If there is an expander, and ``n_features`` is not given.
+        If there is an expander, and ``n_features`` is not given, or its widths are
+        no positive whole numbers.
 
     Examples
     --------
@@ -69,6 +70,11 @@ class VICRegLoss(Loss):
         covariance=1.0,
     ):
         super().__init__(schema)
+        if not isinstance(expander, list | tuple) or not all(
+            isinstance(width, int) and width > 0 for width in expander
+        ):
+            msg = f'expander must be a list of positive whole numbers, not {expander!r}'
+            raise ValueError(msg)
         if expander and n_features is None:
             msg = 'an expander needs n_features, the number of features that it takes'
             raise ValueError(msg)

@@ -422,6 +422,12 @@ class TestSoftLabels:
         assert str(error.value).startswith("the task 'taught': the 'table' of the")
         assert 'scripts/make_soft_labels.py' in str(error.value)
 
+    def test_of_an_unknown_format(self, source, tmp_path):
+        (tmp_path / 'data' / 'soft.weird').write_text('weird')
+        teacher = Teacher(table='soft.weird')
+        with pytest.raises(LabelError, match=r'teacher: .*soft\.weird is of no format'):
+            teach(source, teacher, load_schema('gz2'), data=tmp_path / 'data')
+
 
 class TestSplitSeed:
     @pytest.mark.parametrize('layout', ['gz2', 'candels', 'table'])
