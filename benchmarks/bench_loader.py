@@ -11,7 +11,8 @@ one run in which the parts take turns, so that a busy machine slows all alike:
 * ``load``: batches of the data module out of the cache, augmented affines and
   all, before they are rendered;
 * ``load + render``: the same, rendered on the device, colours changed;
-* ``network``: a training step of the network, forwards and backwards.
+* ``network``: a training step of the network, forwards and backwards;
+* ``network, bf16``: the same in mixed precision.
 
 Without FOLDER the images are made: JPEGs of 424 px. Also printed: how long the
 cache takes to build, and its size.
@@ -83,8 +84,10 @@ def measure(paths, cache, recipe, options):
         batch = data.transfer_batch_to_device(next(batches), device, 0)
         return data.on_after_batch_transfer(batch, 0)['gz2']['views']
 
-    def step(views):
-        network.raw(views).square().mean().backward()
+    def step(views, *, is_mixed):
+        with torch.autocast(device.type, torch.bfloat16, enabled=is_mixed):
+            raw = network.raw(views)
+        raw.float().square().mean().backward()
         network.zero_grad()
 
     views, n = rendered(), options.batch_size
@@ -92,7 +95,8 @@ def measure(paths, cache, recipe, options):
         'decode': lambda: [load_image(path, recipe) for path in paths[:n]],
         'load': lambda: next(batches),
         'load + render': rendered,
-        'network': lambda: step(views),
+        'network': lambda: step(views, is_mixed=False),
+        'network, bf16': lambda: step(views, is_mixed=True),
     }
     rates = {name: [] for name in parts}
     for index in range(options.rounds + 1):

@@ -67,6 +67,7 @@ RUNS = [
     'zhu_2019/mean_of_q',
     'zhu_2019/q180',
     'zhu_2019/small',
+    'zhu_2019/taught',
 ]
 
 
@@ -83,10 +84,6 @@ def start(name, data, output, **changes):
     for task in recipe.tasks:
         changes[f'tasks.{task}.data.limit'] = 40
     return fit(recipe.override(changes), data=data, output=output, accelerator='cpu')
-
-
-def teacher_of(card):
-    return {'tasks.distilled.teacher': {'weights': str(card), 'n_transforms': 1}}
 
 
 def write_soft_labels(folder):
@@ -120,17 +117,25 @@ def kaggle(tmp_path_factory):
 
 
 def first_weights(recipe, folder):
-    """Make weights, of the size of the test, for a recipe that begins with some."""
+    """Make weights, of the size of the test, to begin with or to be taught by."""
     changes = {'initialise': None, **SMALL[recipe.partition('/')[0]]}
     module = MorphologyModule(load_recipe(recipe).override(changes), n_steps=1)
-    return str(save_trained(module, folder, 'first', task='gz2'))
+    return str(save_trained(module, folder, 'first', task=next(iter(module.networks))))
 
 
 @pytest.mark.parametrize('name', RUNS)
-def test_starts_on_the_layout_of_kaggle(name, kaggle, tmp_path, tiny_card):
-    changes = teacher_of(tiny_card) if name.endswith('/distilled') else {}
-    if load_recipe(name).initialise is not None:
-        changes['initialise'] = first_weights(name, tmp_path / 'first')
+def test_starts_on_the_layout_of_kaggle(name, kaggle, tmp_path):
+    recipe, changes = load_recipe(name), {}
+    by_weights = [
+        f'tasks.{task}.teacher.weights'
+        for task, settings in recipe.tasks.items()
+        if settings.teacher is not None and settings.teacher.weights is not None
+    ]
+    if recipe.initialise is not None or by_weights:
+        first = first_weights(name, tmp_path / 'first')
+        changes = dict.fromkeys(by_weights, first)
+    if recipe.initialise is not None:
+        changes['initialise'] = first
     result = start(name, kaggle, tmp_path, **changes)
     for each in result.members or [result]:
         assert 'valid/loss' in each.metrics
