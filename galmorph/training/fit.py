@@ -2,7 +2,6 @@
 """`fit`: from a recipe and data to weights with their card."""
 
 import dataclasses
-import functools
 import logging
 import math
 import tempfile
@@ -473,7 +472,11 @@ def _fit_ensemble(recipe, folder, *, data, cache, device, evaluate, **options):
 def _measure_mean(recipe, members, folder, datamodule, device):
     """Score the mean of the members, task by task, and write that down."""
     scores, written = {}, {}
-    for task in filter(functools.partial(_is_scored, recipe), members[0].cards):
+    # Members may have tasks of their own.
+    first = recipe.member(0)
+    for task in members[0].cards:
+        if not _is_scored(first, task):
+            continue
         cards = [member.cards[task] for member in members if task in member.cards]
         evaluation = _evaluate(cards, datamodule, task, recipe.test, device)
         if evaluation is None:
