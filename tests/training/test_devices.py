@@ -116,7 +116,8 @@ def test_tasks_of_odd_numbers_are_validated_as_on_one_device(tmp_path):
 
 @needs_processes
 def test_images_without_labels_train_on_two(kaggle, tmp_path):
-    tasks = {'gz2': {'schema': 'gz2', 'data': 'gz2', 'loss': 'vicreg'}}
+    data = {'layout': 'gz2', 'fractions': [0.5, 0.5]}
+    tasks = {'gz2': {'schema': 'gz2', 'data': data, 'loss': 'vicreg'}}
     recipe = make_recipe(tasks=tasks, batch_size=8, steps=2)
     process = train_on_two(recipe, kaggle, tmp_path / 'two')
     assert process.returncode == 0, process.stderr
