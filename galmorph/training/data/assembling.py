@@ -33,7 +33,7 @@ def create_datamodule(
     recipe : `~galmorph.training.recipe.TrainingRecipe`
         The recipe.
     folder : path-like, optional
-        As in `read_tasks`.
+        As in `~galmorph.training.data.reading.read_tasks`.
     cache : path-like, optional
         Folder for decoded pixels; without it images are read each time.
     device : str, optional
