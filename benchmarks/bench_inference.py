@@ -2,7 +2,7 @@
 """
 Measure how much of the machine inference uses.
 
-    python benchmarks/bench_inference.py [--device cpu] [--galaxies 512]
+    python benchmarks/bench_inference.py [--weights NAME] [--device cpu]
 
 Prints, from one run in which the parts take turns, so that a busy machine
 slows all alike:
@@ -61,6 +61,7 @@ def timed(function, device):
 def main():
     """Parse the command line and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
+    parser.add_argument('--weights', default='compact.gz2')
     parser.add_argument('--device', default='auto')
     parser.add_argument('--precision', default='float32')
     parser.add_argument('--galaxies', type=int, default=512)
@@ -69,18 +70,19 @@ def main():
     parser.add_argument('--batch-size', type=int)
     options = parser.parse_args()
     classifier = MorphologyClassifier(
-        device=options.device,
+        options.weights,
+        options.device,
         precision=options.precision,
         batch_size=options.batch_size,
     )
-    engine = classifier.engine
+    engine, recipe = classifier.engine, classifier.recipe
     device, dtype = engine.device, engine.dtype
     rng = np.random.default_rng(1)
     shape = (options.galaxies, options.side, options.side, 3)
     table = Table({'image': rng.integers(0, 255, shape, np.uint8)})
     n_network = min(options.galaxies, 4 * engine.batch_size)
-    views = torch.rand(n_network, *engine.network.input_shape, device=device)
-    views = views.to(dtype)
+    size = len(recipe.views), 3, recipe.output_size, recipe.output_size
+    views = torch.rand(n_network, *size, device=device).to(dtype)
     side = 8192 if device.type == 'cuda' else 2048
     matrix = torch.rand(side, side, device=device).to(dtype)
     operations = count_operations(engine.network, views[:2])
