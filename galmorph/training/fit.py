@@ -19,7 +19,6 @@ from galmorph.training._loop import make_trainer, quiet
 from galmorph.training.data.assembling import create_datamodule
 from galmorph.training.data.seen import record_data, trained_on
 from galmorph.training.log import read_log, scores_at
-from galmorph.training.losses import count_views
 from galmorph.training.module import MorphologyModule
 from galmorph.training.parts import TestTime
 from galmorph.training.publish import save_trained
@@ -220,7 +219,7 @@ def fit(
     for task in module.networks if trainer.is_global_zero else ():
         described = {'steps': state['global_step'], **datamodule.describe(task)}
         cards[task] = save_trained(module, folder, task=task, training=described)
-        if evaluate and _is_scored(recipe, task):
+        if evaluate and recipe.tasks[task].needs_labels:
             measure(cards[task], datamodule, task, recipe.test, device=device)
     return TrainingResult(
         card=next(iter(cards.values()), None),
@@ -400,11 +399,6 @@ def _evaluate(cards, datamodule, task, test, device):
     return evaluate(classifier, table, labels, split='valid', size=size)
 
 
-def _is_scored(recipe, task):
-    """Tell whether a task has labels to be compared with."""
-    return count_views(recipe.tasks[task].loss.name) == 1
-
-
 def _with_taught_questions(recipe, data):
     """Let a card support what some training galaxy has a label for."""
     tasks = dict(recipe.tasks)
@@ -473,9 +467,9 @@ def _measure_mean(recipe, members, folder, datamodule, device):
     """Score the mean of the members, task by task, and write that down."""
     scores, written = {}, {}
     # Members may have tasks of their own.
-    first = recipe.member(0)
+    tasks = recipe.member(0).tasks
     for task in members[0].cards:
-        if not _is_scored(first, task):
+        if not tasks[task].needs_labels:
             continue
         cards = [member.cards[task] for member in members if task in member.cards]
         evaluation = _evaluate(cards, datamodule, task, recipe.test, device)

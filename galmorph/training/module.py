@@ -16,7 +16,7 @@ from galmorph.networks.values import RegressionHead
 from galmorph.schemas import load_schema
 from galmorph.training.building import build_networks, count_channels
 from galmorph.training.evaluation.metrics import create_metrics
-from galmorph.training.losses import count_views, create_loss
+from galmorph.training.losses import create_loss
 from galmorph.training.losses.likelihoods import DirichletLoss
 from galmorph.training.recipe import TrainingRecipe, load_recipe
 
@@ -86,7 +86,7 @@ class MorphologyModule(lightning.LightningModule):
             self.losses[name] = self._create_loss(name, schema)
             kind = (kinds or {}).get(name, kind)
             # Views that are compared with each other have nothing to score by.
-            if self.losses[name].n_shown == 1:
+            if task.needs_labels:
                 self.scores[name] = create_metrics(schema, kind)
         self._check_heads()
         self._n_channels = count_channels(self.recipe)
@@ -286,9 +286,9 @@ class MorphologyModule(lightning.LightningModule):
 
     def _create_loss(self, name, schema):
         """Create the loss of a task; one of features has weights for their number."""
-        choice, network = self.recipe.tasks[name].loss, self.network_of(name)
-        options = dict(choice.options)
-        if count_views(choice.name) > 1:
+        task, network = self.recipe.tasks[name], self.network_of(name)
+        choice, options = task.loss, dict(task.loss.options)
+        if not task.needs_labels:
             if not _has_features(network):
                 msg = (
                     f"the task {name!r}: the 'loss' {choice.name!r} compares features, "

@@ -266,6 +266,14 @@ class Task(Record):
     optional: bool = False
     supported_questions: list | None = None
 
+    @property
+    def needs_labels(self):
+        """Whether its loss compares with labels, and not views with each other."""
+        # Recipes are read without torch.
+        from galmorph.training.losses import count_views
+
+        return count_views(self.loss.name) == 1
+
     def check(self, where):
         """Check the values."""
         need_one_of(self.sampling, _SAMPLINGS, f"'sampling' of {where}")

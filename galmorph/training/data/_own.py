@@ -53,9 +53,10 @@ def read_own(source, schema_name, folder, *, is_taught=False, is_labelled=True):
         way_out = "'select: all' takes them as unknown"
         known = join_rows(table, known, source.id, way_out, may_miss=may_miss)
     schema = load_schema(schema_name)
-    labels, used = unknown_labels(len(known), schema), set()
     if is_labelled:
         labels, used = _labels(known, source, schema, is_taught)
+    else:
+        labels, used = unknown_labels(len(known), schema), set()
     names, ids, images = _images(table, source, path, folder)
     rows = Table({'image': names, 'id': ids})
     # Long enough for every name.

@@ -18,7 +18,6 @@ from galmorph.training.data.layouts import list_layouts, read_layout
 from galmorph.training.data.seen import resolve
 from galmorph.training.data.splits import split_by_class, split_by_id
 from galmorph.training.data.teaching import check_teacher, teach
-from galmorph.training.losses import count_views
 
 __all__ = ['TaskSource', 'read_task', 'read_tasks']
 
@@ -192,7 +191,7 @@ def read_tasks(recipe, folder=None):
             raise LabelError(error.rows, f'the task {name!r}: {error}') from error
         if task.teacher is not None:
             source = _taught_by_table(name, task, source, folder)
-        if not _needs_labels(task):
+        if not task.needs_labels:
             source = _all_train(name, task, source)
         if np.any(np.isin(source.table['split'], _taught(task))):
             tasks[name] = source
@@ -297,7 +296,7 @@ def read_task(task, folder=None, *, read=None):
     if source.layout == 'table':
         options = {
             'is_taught': task.teacher is not None,
-            'is_labelled': _needs_labels(task),
+            'is_labelled': task.needs_labels,
         }
         rows = TaskSource(*read_own(source, task.schema, place, **options))
     else:
@@ -309,11 +308,11 @@ def read_task(task, folder=None, *, read=None):
         if data.fractions and (source.fractions or source.split_seed):
             fractions = source.fractions or data.fractions
             rows = _resplit(rows, fractions, source.split_seed)
-    if _needs_labels(task):
+    if task.needs_labels:
         rows = rows[_selected(rows.labels, source.select)]
-    is_by_class = _needs_labels(task) and rows.labels.kind != 'attributes'
+    is_by_class = task.needs_labels and rows.labels.kind != 'attributes'
     if task.sampling != 'uniform' and not is_by_class:
-        what = 'attributes' if _needs_labels(task) else 'images without labels'
+        what = 'attributes' if task.needs_labels else 'images without labels'
         msg = f"'sampling' {task.sampling!r} is by classes, and {what} have none"
         raise RecipeError(msg)
     if source.limit is not None:
@@ -330,11 +329,6 @@ def _read_rows(layout, folder):
         msg = f"'layout' must be one of {known}, not {layout!r}"
         raise RecipeError(msg)
     return read_layout(layout, folder)
-
-
-def _needs_labels(task):
-    """Tell whether the loss compares with labels, and not views with each other."""
-    return count_views(task.loss.name) == 1
 
 
 def _all_train(name, task, source):
@@ -361,7 +355,7 @@ def _taught(task):
 def _with_labels(data, task):
     """The rows of a data set with the labels of a task."""
     labels = data.labels_of(task.schema)
-    if labels is None and (task.teacher is not None or not _needs_labels(task)):
+    if labels is None and (task.teacher is not None or not task.needs_labels):
         labels = unknown_labels(len(data), load_schema(task.schema))
     elif labels is None:
         msg = (
