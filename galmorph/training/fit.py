@@ -10,23 +10,22 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
-import yaml
 
 from galmorph.exceptions import RecipeError, WeightsError
 from galmorph.files import write_atomically
 from galmorph.schemas import load_schema
 from galmorph.training._loop import make_trainer, quiet
 from galmorph.training.data.assembling import create_datamodule
-from galmorph.training.data.seen import record_data, trained_on
+from galmorph.training.data.seen import record_data
+from galmorph.training.initialising import initialise
 from galmorph.training.log import read_log, scores_at
+from galmorph.training.measuring import measure, measure_mean
 from galmorph.training.module import MorphologyModule
-from galmorph.training.parts import TestTime
 from galmorph.training.publish import save_trained
 from galmorph.training.recipe import load_recipe
-from galmorph.weights import load_card, load_weights, weights_path
 from galmorph.weights._checks import did_you_mean
 
-__all__ = ['TrainingResult', 'count_steps', 'fit', 'initialise', 'measure']
+__all__ = ['TrainingResult', 'count_steps', 'fit']
 
 logger = logging.getLogger(__name__)
 
@@ -265,140 +264,6 @@ def count_steps(recipe, datamodule):
     return n_epochs * length, length
 
 
-def initialise(module, weights):
-    """
-    Begin from weights that are there.
-
-    Parameters
-    ----------
-    module : `~galmorph.training.module.MorphologyModule`
-        Its networks are changed in place.
-    weights : str, path-like or dict
-        Weights, or the path of a card: for the networks of all tasks, or by
-        the name of the task.
-
-    Returns
-    -------
-    n_taken, n_new : int
-        How many weight arrays were taken, and how many begin anew: those of
-        another name or shape, and the output layers for other questions.
-
-    Raises
-    ------
-    galmorph.exceptions.RecipeError
-        If none fits.
-
-    Examples
-    --------
-    >>> from galmorph.training.fit import initialise
-    >>> from galmorph.training.finetuning import finetuning_recipe
-    >>> from galmorph.training.module import MorphologyModule
-    >>> recipe = finetuning_recipe('dieleman.gz2', 'mine.csv', schema='zhu5')
-    >>> initialise(MorphologyModule(recipe), 'dieleman.gz2')
-    (12, 2)
-    """
-    if not isinstance(weights, dict):
-        weights = dict.fromkeys(module.networks, weights)
-    cards = {source: load_card(source) for source in set(weights.values())}
-    states = {
-        source: load_weights(weights_path(card), card.sha256)
-        for source, card in cards.items()
-    }
-    n_taken = n_new = 0
-    last = ('output.', 'head.')
-    for task, network in module.networks.items():
-        if task not in weights:
-            continue
-        card, state = cards[weights[task]], states[weights[task]]
-        is_same = module.recipe.tasks[task].schema == card.schema
-        own = network.state_dict()
-        fitting = {
-            name: tensor
-            for name, tensor in state.items()
-            if name in own
-            and own[name].shape == tensor.shape
-            and (is_same or not name.startswith(last))
-        }
-        if all(name.startswith(last) for name in fitting):
-            fitting = {}
-        network.load_state_dict(fitting, strict=False)
-        n_taken += len(fitting)
-        n_new += len(own) - len(fitting)
-    if not n_taken:
-        known = ', '.join(
-            f'{card.name!r}, of the network {card.network["name"]!r}'
-            for card in cards.values()
-        )
-        msg = (
-            f"'initialise': none of the weights {known}, fit "
-            f'{module.recipe.network.name!r}; take the network and the options of '
-            'their card'
-        )
-        raise RecipeError(msg)
-    return n_taken, n_new
-
-
-def measure(card, datamodule, task, test=None, *, device=None):
-    """
-    Measure weights on the validation galaxies, and write that into their card.
-
-    Parameters
-    ----------
-    card : path-like
-        The card, which is replaced.
-    datamodule : `~galmorph.training.data.datamodule.GalaxyZooDataModule`
-        The data.
-    task : str
-        The task that they answer.
-    test : `~galmorph.training.parts.TestTime`, optional
-        Over what to average; nothing by default.
-    device : str, optional
-        As `~galmorph.MorphologyClassifier` takes it.
-
-    Returns
-    -------
-    evaluation : `~galmorph.training.evaluation.Evaluation` or None
-        The scores; `None` if there are no such galaxies.
-
-    Examples
-    --------
-    The last step of `fit`:
-
-    >>> from galmorph.training.fit import measure
-    >>> measure('lost.yaml', None, 'gz2')
-    Traceback (most recent call last):
-        ...
-    galmorph.exceptions.WeightsError: weights card 'lost.yaml': no such file
-    """
-    described, test = load_card(card), test or TestTime()
-    evaluation = _evaluate([card], datamodule, task, test, device)
-    if evaluation is not None:
-        metrics = evaluation.to_dict() | test.to_dict()
-        dataclasses.replace(described, metrics=metrics).to_file(card)
-    return evaluation
-
-
-def _evaluate(cards, datamodule, task, test, device):
-    """Score the mean of weights where none of them was trained, if anywhere."""
-    from galmorph import MorphologyClassifier
-    from galmorph.training.evaluation import evaluate
-
-    table, labels = datamodule.labelled(task, 'valid')
-    # The members of an ensemble may have splits of their own.
-    is_new = ~np.any([trained_on(card, table['image']) for card in cards], axis=0)
-    if not is_new.any():
-        return None
-    table, labels = table[is_new], labels[is_new]
-    if not np.isfinite(labels.values).any():
-        # Bounds alone are nothing to measure by.
-        return None
-    size = 'size' if 'size' in table.colnames else None
-    classifier = MorphologyClassifier(
-        cards, device, n_transforms=test.n_transforms, zooms=test.zooms
-    )
-    return evaluate(classifier, table, labels, split='valid', size=size)
-
-
 def _with_taught_questions(recipe, data):
     """Let a card support what some training galaxy has a label for."""
     tasks = dict(recipe.tasks)
@@ -447,7 +312,7 @@ def _fit_ensemble(recipe, folder, *, data, cache, device, evaluate, **options):
     if evaluate and all(member.cards for member in members):
         if not isinstance(data, lightning.LightningDataModule):
             data = create_datamodule(recipe.member(0), data, cache=cache, device=device)
-        ensemble = _measure_mean(recipe, members, folder, data, device)
+        ensemble = measure_mean(recipe, members, folder, data, device=device)
     sign = 1 if recipe.mode == 'min' else -1
     best = min(
         members, key=lambda m: sign * m.metrics.get(recipe.monitor, sign * math.inf)
@@ -461,32 +326,6 @@ def _fit_ensemble(recipe, folder, *, data, cache, device, evaluate, **options):
         members=tuple(members),
         ensemble=ensemble,
     )
-
-
-def _measure_mean(recipe, members, folder, datamodule, device):
-    """Score the mean of the members, task by task, and write that down."""
-    scores, written = {}, {}
-    # Members may have tasks of their own.
-    tasks = recipe.member(0).tasks
-    for task in members[0].cards:
-        if not tasks[task].needs_labels:
-            continue
-        cards = [member.cards[task] for member in members if task in member.cards]
-        evaluation = _evaluate(cards, datamodule, task, recipe.test, device)
-        if evaluation is None:
-            logger.warning(
-                'the mean of the members is not measured for the task %r: there is '
-                'no validation galaxy that none of them was trained on',
-                task,
-            )
-            continue
-        scores[task] = evaluation.to_dict() | recipe.test.to_dict()
-        names = [card.relative_to(folder).as_posix() for card in cards]
-        written[task] = {'weights': names, 'metrics': scores[task]}
-    if written:
-        text = yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
-        write_atomically(folder / 'ensemble.yaml', text.encode())
-    return scores
 
 
 def _check_monitor(recipe, module, datamodule):

@@ -97,6 +97,9 @@ class TrainingRecipe(Record):
         Weights, or the path of a card, to begin from: for all tasks, or by
         the name of the task. Layers of another shape, such as those of other
         questions, begin anew.
+    anew : list
+        Names of weights, with wildcards, that begin anew although ``initialise``
+        has them: ``['dense.*', 'output.*']``.
     test : `~galmorph.training.parts.TestTime`
         Averaging of answers.
     ensemble : list
@@ -151,6 +154,7 @@ class TrainingRecipe(Record):
     patience: int | None = None
     keep: str = 'best'
     initialise: str | dict | None = None
+    anew: list = dataclasses.field(default_factory=list)
     test: TestTime = dataclasses.field(default_factory=TestTime)
     ensemble: list = dataclasses.field(default_factory=list)
     variants: dict = dataclasses.field(default_factory=dict)
@@ -190,6 +194,8 @@ class TrainingRecipe(Record):
                     f'{self.tasks[other].schema!r}, not {task.schema!r}'
                 )
                 raise RecipeError(msg)
+        if self.anew and self.initialise is None:
+            refuse('anew', self.anew, where, "needs 'initialise'")
         if isinstance(self.initialise, dict):
             heads = [key for key, t in self.tasks.items() if t.head_of is None]
             for name in self.initialise:
@@ -380,6 +386,8 @@ class TrainingRecipe(Record):
         choice = {}
         if {*self.monitor.split('/')[1:2]} & (self.tasks.keys() - tasks.keys()):
             choice = {'monitor': 'valid/loss', 'mode': 'min'}
+        if not begin:
+            choice['anew'] = []
         alone = dataclasses.replace(
             self._alone(), tasks=tasks, initialise=begin or None, **choice
         )

@@ -6,7 +6,10 @@ import csv
 import numpy as np
 from astropy.io import fits
 
+from galmorph.networks import create_network
 from galmorph.schemas import load_schema
+from galmorph.training.building import pixels_of
+from galmorph.training.publish import save_network
 from galmorph.training.recipe import TrainingRecipe
 from tests.helpers.fits import make_hdu
 from tests.helpers.training import (
@@ -17,7 +20,13 @@ from tests.helpers.training import (
     write_kaggle,
 )
 
-__all__ = ['make_recipe', 'write_candels', 'write_clear_kaggle', 'write_collections']
+__all__ = [
+    'make_recipe',
+    'write_candels',
+    'write_clear_kaggle',
+    'write_collections',
+    'write_weights',
+]
 
 
 def make_recipe(**changes):
@@ -85,3 +94,18 @@ def write_collections(folder, n=20):
     write_ceers(folder / 'gz_ceers')
     write_candels(folder / 'candels_goodss')
     return folder
+
+
+def write_weights(folder):
+    """Write weights of that recipe, as they are before any training."""
+    recipe = make_recipe()
+    structure = load_schema('gz2').structure
+    network = create_network('compact', structure=structure, **recipe.network.options)
+    return save_network(
+        network,
+        folder,
+        'untrained',
+        architecture=recipe.network.to_dict(),
+        schema='gz2',
+        recipe=pixels_of(recipe, 'gz2'),
+    )

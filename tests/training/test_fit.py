@@ -22,10 +22,14 @@ from galmorph.training import fit, read_log
 from galmorph.training.data.assembling import create_datamodule
 from galmorph.training.data.seen import trained_on
 from galmorph.training.evaluation import evaluate
-from galmorph.training.fit import TrainingResult, count_steps, initialise
-from galmorph.training.module import MorphologyModule
+from galmorph.training.fit import TrainingResult, count_steps
 from galmorph.weights import load_weights, registry
-from tests.helpers.recipes import make_recipe, write_clear_kaggle, write_collections
+from tests.helpers.recipes import (
+    make_recipe,
+    write_clear_kaggle,
+    write_collections,
+    write_weights,
+)
 from tests.helpers.tiny import draw_stamps
 
 # A process that trains, and ends without a word after the third step.
@@ -398,7 +402,10 @@ class TestTasks:
                     'head_of': 'gz2',
                     'data': {'layout': 'gz2', 'select': 'all'},
                     'loss': 'distillation',
-                    'teacher': {'weights': str(teacher(tmp_path)), 'n_transforms': 2},
+                    'teacher': {
+                        'weights': str(write_weights(tmp_path)),
+                        'n_transforms': 2,
+                    },
                 },
             },
         )
@@ -454,25 +461,6 @@ class TestTasks:
         assert 'no validation galaxy that none of them' in caplog.text
 
 
-def teacher(folder):
-    from galmorph.networks import create_network
-    from galmorph.schemas import load_schema
-    from galmorph.training.building import pixels_of
-    from galmorph.training.publish import save_network
-
-    recipe = make_recipe()
-    structure = load_schema('gz2').structure
-    network = create_network('compact', structure=structure, **recipe.network.options)
-    return save_network(
-        network,
-        folder,
-        'teacher',
-        architecture=recipe.network.to_dict(),
-        schema='gz2',
-        recipe=pixels_of(recipe, 'gz2'),
-    )
-
-
 class TestSupport:
     @pytest.mark.parametrize(
         ('schema', 'head', 'labels'),
@@ -510,49 +498,6 @@ class TestSupport:
         whole = make_recipe(ensemble=[{}, {}], monitor='valid/gz2/r2', mode='max')
         monkeypatch.setattr(sys.modules[fit.__module__], 'fit', result)
         assert fit(whole, output=tmp_path).metrics == {'valid/gz2/r2': 0.5}
-
-
-class TestInitialise:
-    def test_takes_what_fits(self, tmp_path):
-        card = teacher(tmp_path)
-        module = MorphologyModule(make_recipe(seed=7))
-        n_taken, n_new = initialise(module, card)
-        assert n_new == 0
-        state = module.networks['gz2'].state_dict()
-        assert n_taken == len(state)
-        stored = load_weights(tmp_path / 'teacher.safetensors')
-        assert torch.equal(state['output.weight'], stored['output.weight'])
-
-    def test_other_questions_begin_anew(self, tmp_path):
-        card = teacher(tmp_path)
-        task = {'schema': 'zhu5', 'data': 'gz2', 'loss': 'cross_entropy'}
-        module = MorphologyModule(make_recipe(tasks={'zhu5': task}))
-        assert initialise(module, card)[1] == 2
-
-    def test_each_task_from_its_own(self, tmp_path):
-        task = {'schema': 'gz2', 'data': 'gz2', 'loss': 'mse', 'weight': 2}
-        tasks = {'gz2': make_recipe().tasks['gz2'].to_dict(), 'other': task}
-        card = teacher(tmp_path)
-        recipe = make_recipe(tasks=tasks, initialise={'other': str(card)}, seed=7)
-        module = MorphologyModule(recipe)
-        before = module.networks['gz2'].output.weight.clone()
-        assert initialise(module, recipe.initialise)[1] == 0
-        stored = load_weights(tmp_path / 'teacher.safetensors')
-        assert torch.equal(
-            module.networks['other'].output.weight, stored['output.weight']
-        )
-        assert torch.equal(module.networks['gz2'].output.weight, before)
-        assert recipe.only(['gz2']).initialise is None
-
-    def test_task_that_is_not_there(self):
-        with pytest.raises(RecipeError, match=r"'initialise'.*\['gz2'\], not 'zhu5'"):
-            make_recipe(initialise={'zhu5': 'compact.zhu5'})
-
-    def test_weights_of_another_network(self):
-        with pytest.raises(
-            RecipeError, match="of the network 'dieleman', fit 'compact'"
-        ):
-            initialise(MorphologyModule(make_recipe()), 'dieleman.gz2')
 
 
 class TestCountSteps:
