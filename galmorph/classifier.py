@@ -338,12 +338,13 @@ class MorphologyClassifier:
 
         Parameters
         ----------
-        table : `~astropy.table.Table`, path-like or list of path-like
+        table : `~astropy.table.Table`, ``pandas.DataFrame``, path-like or list
             With a column of image paths, or of arrays or image objects; or
             with positions, a `~astropy.coordinates.SkyCoord` column or
             columns ``ra`` and ``dec``, if ``mosaic`` or ``survey`` is given.
-            It is not modified. Files, a list or a pattern of them, are taken as
-            one table, as in `~galmorph.tables.open_tables`.
+            It is not modified; what comes back is a table of astropy. Files, a
+            list or a pattern of them, are taken as one table, as in
+            `~galmorph.tables.open_tables`.
         image : str, optional
             The column of images. By default the first of 'image', 'path',
             'file' and 'filename'.
@@ -451,7 +452,8 @@ class MorphologyClassifier:
         folder = None
         if not isinstance(table, Table):
             with open_tables(table, format=format) as stream:
-                table, folder = stream.read(0, stream.n_rows), stream.paths[0].parent
+                table = stream.read(0, stream.n_rows)
+                folder = stream.paths[0].parent if stream.paths else None
         predictions = self.classify_table(
             table,
             progress_bar=progress_bar,

@@ -15,7 +15,7 @@ def choose_rows(arguments, galaxies, cards):
     """The rows to take, what to call them, and whose split that is."""
     split, everything = arguments.split, np.ones(len(galaxies.table), bool)
     if split == 'all':
-        return everything, split, 'none'
+        return everything, split, 'all galaxies, those of the training as well'
     splits, origin = _splits_of(arguments, galaxies, cards)
     if splits is None and split is None:
         return everything, None, origin
@@ -37,7 +37,7 @@ def choose_rows(arguments, galaxies, cards):
 
 def _splits_of(arguments, galaxies, cards):
     """The split of each galaxy, None without any, and whose it is."""
-    own, origin = None, 'none'
+    own, origin = None, 'none; nothing tells whether these trained the weights'
     if 'split' in galaxies.table.colnames:
         own = np.asarray(galaxies.table['split']).astype(str)
         origin = "the column 'split'"

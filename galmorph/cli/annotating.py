@@ -5,7 +5,7 @@ import contextlib
 import time
 
 from galmorph.cli.inputs import choose_size
-from galmorph.cli.outputs import RequestError, summarise_counts
+from galmorph.cli.outputs import RequestError, summarise_counts, tell_replaced
 from galmorph.tables import find_writer
 
 __all__ = ['annotate', 'is_streamed']
@@ -46,7 +46,7 @@ def is_streamed(arguments):
     return True
 
 
-def annotate(arguments, classifier, source, *, columns, **options):
+def annotate(arguments, classifier, source, *, names, columns, **options):
     """
     Annotate catalogues, and tell what came out.
 
@@ -58,6 +58,8 @@ def annotate(arguments, classifier, source, *, columns, **options):
         The classifier.
     source : `~galmorph.sources.ImageSource` or None
         The survey.
+    names : list of str
+        The columns that will be added.
     columns, **options
         As `~galmorph.MorphologyClassifier.predict_table` takes them.
 
@@ -83,9 +85,12 @@ def annotate(arguments, classifier, source, *, columns, **options):
     start = time.monotonic()
     with _as_request(ChangedFileError):
         size = arguments.size
-        if size is not None:
+        if size is not None or arguments.overwrite:
             with open_tables(arguments.inputs, format=arguments.format) as stream:
-                size = choose_size(size, stream.colnames)
+                if size is not None:
+                    size = choose_size(size, stream.colnames)
+                if arguments.overwrite:
+                    tell_replaced(names, stream.colnames)
         summary = classifier.annotate_file(
             arguments.inputs,
             arguments.output,

@@ -4,6 +4,7 @@
 import argparse
 import functools
 import os
+import re
 import sys
 import time
 
@@ -11,6 +12,7 @@ import galmorph
 from galmorph.cli.annotating import annotate, is_streamed
 from galmorph.cli.evaluate import add_evaluate
 from galmorph.cli.fetch import add_cache, add_fetch, add_source_options, create_source
+from galmorph.cli.inputs import add_mosaic_option
 from galmorph.cli.train import add_finetune, add_train
 from galmorph.exceptions import GalmorphError
 
@@ -91,6 +93,10 @@ def main(argv=None):
         from galmorph.cli.outputs import RequestError
 
         text = ' '.join(str(error).split()) or type(error).__name__
+        # Arguments are options here.
+        text = re.sub(
+            r'\b(image|mosaic|overwrite|resume)=(True\b)?(?=[ ,;.)]|$)', r'--\1', text
+        )
         print(f'galmorph: error: {text}', file=sys.stderr)
         return 2 if isinstance(error, RequestError) else 1
 
@@ -224,7 +230,7 @@ def _add_predict(commands, parents):
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace the file, and columns of the same names',
+        help='replace the file, and columns of the same names, which are listed',
     )
     options = (
         ('--columns', 'COLUMNS', "'all' (default), 'best' or questions, with commas"),
@@ -233,13 +239,13 @@ def _add_predict(commands, parents):
         ('--bands', 'BANDS', "names of the bands, with commas: 'g,r,i'"),
         ('--unit', 'UNIT', "unit of the pixels, 'nmgy'"),
         ('--image', 'COLUMN', "column of image paths (default: 'image', 'path', ...)"),
-        ('--mosaic', 'FILES', "FITS image or tiles of the galaxies: 'tiles/*.fits'"),
         ('--survey', 'NAME', "fetch images: 'sdss', 'candels', 'auto', 'hips:ID'"),
         ('--format', 'FORMAT', 'read the input as a catalogue in this astropy format'),
     )  # fmt: skip
     for name, metavar, text in options:
         parser.add_argument(name, metavar=metavar, help=text)
     parser.set_defaults(columns='all')
+    add_mosaic_option(parser)
     parser.add_argument(
         '--resume',
         action='store_true',
@@ -333,6 +339,8 @@ def _predict(arguments):
     empty = classifier.classify([])
     with outputs.as_request():
         answers = empty.annotate(table[:0], columns, overwrite=output.overwrite)
+    if output.overwrite:
+        outputs.tell_replaced(empty.to_table(columns).colnames, table.colnames)
     output.try_out(table, answers)
     start = time.monotonic()
     progress = {'progress_bar': not arguments.quiet}
@@ -359,10 +367,16 @@ def _predict(arguments):
 
 
 def _predict_files(arguments):
+    from galmorph.cli import outputs
+
     classifier, source, columns, options = _parse(arguments)
     # Weights that are not there are found out first.
-    classifier.classify([])
-    return annotate(arguments, classifier, source, columns=columns, **options)
+    empty = classifier.classify([])
+    with outputs.as_request():
+        names = empty.to_table(columns).colnames
+    return annotate(
+        arguments, classifier, source, names=names, columns=columns, **options
+    )
 
 
 def _parse(arguments):

@@ -85,7 +85,6 @@ def add_evaluate(command, parents):
         ('--split', 'NAME', "'test' (default), 'valid', 'train', 'new' or 'all'"),
         ('--splits', 'FILE', "split of each galaxy, as 'splits/' beside a card has it"),
         ('--image', 'COLUMN', "column of image paths (default: 'image', 'path', ...)"),
-        ('--mosaic', 'FILES', "cut galaxies from a mosaic, 'tiles/*.fits', at ra, dec"),
         ('--size', 'SIZE', "radius that the weights scale by: a column, or '3 arcsec'"),
         ('--device', 'DEVICE', "'auto' (default), 'cpu', 'cuda' or 'mps'"),
         ('--figures', 'FOLDER', 'draw figures, as PDF and PNG'),
@@ -93,6 +92,7 @@ def add_evaluate(command, parents):
     )
     for name, metavar, text in options:
         parser.add_argument(name, metavar=metavar, help=text)
+    inputs.add_mosaic_option(parser)
     parser.add_argument(
         '--transforms',
         type=int,

@@ -11,9 +11,11 @@ from astropy.table import QTable
 from galmorph.cli.outputs import RequestError
 
 __all__ = [
+    'add_mosaic_option',
     'choose_size',
     'collect',
     'parse_hdu',
+    'parse_mosaic',
     'parse_names',
     'parse_size',
     'parse_weights',
@@ -44,7 +46,7 @@ def collect(inputs, *, format=None, image=None, mosaic=None, survey=None):  # no
     image : str, optional
         The column of image paths. A relative path that is not in the current
         folder is taken to be in that of the catalogue.
-    mosaic : str, optional
+    mosaic : str or dict, optional
         The mosaic, if positions are asked for instead of paths.
     survey : str, optional
         The survey, likewise.
@@ -99,9 +101,10 @@ def _images(table, image, mosaic, survey, folder):
         coordinates_of(table)
         return None
     if mosaic is not None:
-        if not Path(mosaic).exists() and not glob.glob(mosaic):  # noqa: PTH207
-            msg = f'there is no file {mosaic!r} for --mosaic'
-            raise ValueError(msg)
+        for name in mosaic.values() if isinstance(mosaic, dict) else [mosaic]:
+            if not Path(name).exists() and not glob.glob(name):  # noqa: PTH207
+                msg = f'there is no file {name!r} for --mosaic'
+                raise ValueError(msg)
         coordinates_of(table)
         return None
     return [beside(obj, folder) for obj, _ in iterate_table(table, image=image)]
@@ -279,6 +282,61 @@ def choose_size(text, names, *, option='--size'):
         msg = f"{option} {text!r} needs a unit, such as '{text} arcsec'"
         raise RequestError(msg)
     return size
+
+
+def add_mosaic_option(parser):
+    """
+    Add ``--mosaic`` to a command.
+
+    Parameters
+    ----------
+    parser : `argparse.ArgumentParser`
+        That of the command.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from galmorph.cli.inputs import add_mosaic_option
+    >>> parser = argparse.ArgumentParser()
+    >>> add_mosaic_option(parser)
+    >>> parser.parse_args(['--mosaic', 'tiles/*.fits']).mosaic
+    'tiles/*.fits'
+    """
+    parser.add_argument(
+        '--mosaic',
+        type=parse_mosaic,
+        metavar='FILES',
+        help="cut galaxies from a FITS image or tiles, 'tiles/*.fits', or by band, "
+        'g=FILES,r=FILES',
+    )
+
+
+def parse_mosaic(text):
+    """
+    Understand ``--mosaic``: files, or those of each band.
+
+    Parameters
+    ----------
+    text : str
+        What was given.
+
+    Returns
+    -------
+    mosaic : str or dict of str to str
+        What `~galmorph.MorphologyClassifier.predict_table` takes.
+
+    Examples
+    --------
+    >>> from galmorph.cli.inputs import parse_mosaic
+    >>> parse_mosaic('tiles/*.fits')
+    'tiles/*.fits'
+    >>> parse_mosaic('g=field_g.fits,r=field_r.fits')
+    {'g': 'field_g.fits', 'r': 'field_r.fits'}
+    """
+    parts = [part.partition('=') for part in text.split(',')]
+    if Path(text).exists() or not all(name.strip() and path for name, _, path in parts):
+        return text
+    return {name.strip(): path.strip() for name, _, path in parts}
 
 
 def parse_names(text):

@@ -4,10 +4,12 @@
 import contextlib
 import os
 import platform
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.io import registry
 from astropy.table import QTable
 
@@ -23,6 +25,7 @@ __all__ = [
     'summarise',
     'summarise_counts',
     'summarise_flags',
+    'tell_replaced',
 ]
 
 _PACKAGES = (
@@ -189,6 +192,8 @@ class Output:
 
     def _write_beside(self, table):
         path = self.path.with_name(f'.{os.getpid()}-{self.path.name}')
+        if self.format == 'votable':
+            table = _with_plain_positions(table)
         try:
             table.write(path, format=self.format, overwrite=True)
         except BaseException:
@@ -197,9 +202,51 @@ class Output:
         return path
 
 
+def _with_plain_positions(table):
+    """A table whose coordinates are numbers, which is all that VOTables hold."""
+    plain = QTable(table, copy=False)
+    for name in table.colnames:
+        if isinstance(table[name], SkyCoord):
+            coords = table[name].icrs
+            taken = {f'{name}_ra', f'{name}_dec'} & set(table.colnames)
+            if taken:
+                msg = f'{name!r} cannot be written to VOTable beside {sorted(taken)}'
+                raise RequestError(msg)
+            index = plain.index_column(name)
+            plain.remove_column(name)
+            for axis, values in (('dec', coords.dec), ('ra', coords.ra)):
+                plain.add_column(values, index=index, name=f'{name}_{axis}')
+    return plain
+
+
 def _may_fail(column):
     """Tell whether a format may refuse some values of a column."""
     return getattr(getattr(column, 'dtype', None), 'kind', 'O') in 'OSU'
+
+
+def tell_replaced(names, known):
+    """
+    Say which columns of a table ``--overwrite`` replaces.
+
+    Parameters
+    ----------
+    names : list of str
+        The columns that will be added.
+    known : list of str
+        Those that the table has.
+
+    Examples
+    --------
+    >>> from galmorph.cli.outputs import tell_replaced
+    >>> tell_replaced(['spiral'], ['ra', 'dec'])
+    """
+    replaced = [name for name in names if name in known]
+    if replaced:
+        print(
+            f'--overwrite replaces {len(replaced)} columns of the table: '
+            f'{", ".join(replaced)}',
+            file=sys.stderr,
+        )
 
 
 def summarise(predictions, rows, used):

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 from pathlib import Path
 
+from galmorph.cli import inputs
 from galmorph.cli.outputs import RequestError, as_request, check_folder
 
 __all__ = ['add_finetune', 'add_train']
@@ -123,13 +124,13 @@ def add_finetune(command, parents):
         ('--kind', 'KIND', 'fractions, conditional, counts, classes or attributes'),
         ('--image', 'COLUMN', "column of image paths (default: 'image', 'path', ...)"),
         ('--id', 'COLUMN', 'column that joins TABLE and LABELS, and draws splits'),
-        ('--mosaic', 'FILES', "cut galaxies from a mosaic, 'tiles/*.fits', at ra, dec"),
         ('--size', 'SIZE', "radius that pixels scale by: a column, or '3 arcsec'"),
         ('--split', 'COLUMN', "column with 'train', 'valid' and 'test'"),
         ('--separation', 'ANGLE', "keep neighbours in one split: '5 arcsec'"),
     )
     for name, metavar, text in options:
         parser.add_argument(name, metavar=metavar, help=text)
+    inputs.add_mosaic_option(parser)
     parser.add_argument(
         '--head-only', action='store_true', help='leave all but the last layer alone'
     )

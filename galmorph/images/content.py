@@ -8,7 +8,7 @@ import numpy as np
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 
-__all__ = ['check_content', 'has_data', 'is_covered', 'unobserved']
+__all__ = ['check_content', 'has_data', 'is_covered', 'observed_part', 'unobserved']
 
 # Zeros that nothing was observed at fill squares of this side, in pixels: those
 # of counts, or of a sky cut at 0, are strewn.
@@ -103,6 +103,53 @@ def is_covered(empty, x, y):
     column, row = round(x), round(y)
     near = empty[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
     return not near.all()
+
+
+def observed_part(image):
+    """
+    Find the part of an image that is no padding.
+
+    Parameters
+    ----------
+    image : `~galmorph.images.GalaxyImage`
+        The image.
+
+    Returns
+    -------
+    x_start, x_stop, y_start, y_stop : int
+        What lines of NaN or masked pixels along the border leave, such as those
+        of a cutout that goes beyond its image; everything if they leave nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galmorph.images import GalaxyImage
+    >>> from galmorph.images.content import observed_part
+    >>> pixels = np.ones((30, 40))
+    >>> pixels[:, 25:] = np.nan
+    >>> observed_part(GalaxyImage(pixels))
+    (0, 25, 0, 30)
+    """
+    ny, nx = image.shape2d
+    border = np.s_[:, :1], np.s_[:, -1:], np.s_[:1, :], np.s_[-1:, :]
+    # Large images are not read for the sake of their four lines.
+    if any(not _is_seen(image, *lines).any() for lines in border):
+        seen = _is_seen(image)
+        columns, rows = np.flatnonzero(seen.any(0)), np.flatnonzero(seen.any(1))
+        if len(rows):
+            return (
+                int(columns[0]), int(columns[-1]) + 1, int(rows[0]), int(rows[-1]) + 1
+            )  # fmt: skip
+    return 0, nx, 0, ny
+
+
+def _is_seen(image, *lines):
+    """Which pixels have a value in some band."""
+    part = (slice(None), *lines)
+    seen = np.isfinite(image.data[part])
+    if image.mask is not None:
+        seen &= ~image.mask[part]
+    return seen.any(0)
 
 
 def has_data(pixels, x, y):

@@ -11,6 +11,7 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images.celestial import celestial_wcs, shift_wcs
+from galmorph.images.headers import split_bands
 
 __all__ = ['MIN_SIDE', 'GalaxyImage']
 
@@ -318,9 +319,10 @@ def _as_bands(bands, n_band, *, is_picture):
     if bands is None:
         known = {1: ('L',), 3: ('R', 'G', 'B')} if is_picture else {}
         return known.get(n_band, ('unknown',) * n_band)
-    bands = (bands,) if isinstance(bands, str) and n_band == 1 else tuple(bands)
+    bands = split_bands(bands, n_band)
     if len(bands) != n_band or not all(isinstance(band, str) for band in bands):
-        msg = f'bands must be {n_band} names, one for each plane of data, not {bands!r}'
+        names = 'one name' if n_band == 1 else f'{n_band} names'
+        msg = f'bands must be {names}, one for each plane of data, not {bands!r}'
         raise ImageError(msg, flag=MorphologyFlag.INVALID_IMAGE)
     return tuple(str(band) for band in bands)
 

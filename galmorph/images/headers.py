@@ -6,7 +6,7 @@ import re
 
 import astropy.units as u
 
-__all__ = ['band_names', 'parse_unit', 'unit_from_header']
+__all__ = ['band_names', 'parse_unit', 'split_bands', 'unit_from_header']
 
 # In the order tried. Words of headers that the unit parser does not know.
 _UNIT_WORDS = (
@@ -31,6 +31,8 @@ _UNKNOWN_UNITS = {'', 'none', 'unknown', 'n/a', 'null'}
 _HST_BAND = re.compile(r'F\d{3,4}[A-Z]{1,2}\d?', re.IGNORECASE)
 _NAMED_FILE = re.compile(r'(?:^|[_-])(f\d{3,4}[a-z]{1,2}\d?)(?=[_.-]|$)', re.IGNORECASE)
 _SHORT_BAND = re.compile(r"[ugrizyYJHKUBVRI][s']?")
+# 'gri' is three bands; 'F160W' is one, and so is 'UV'.
+_SEVERAL_BANDS = re.compile(r'[ugrizyYJHK]{2,}')
 _NO_FILTER = re.compile(r'CLEAR.*|N/?A|NONE|NULL|OPEN|EMPTY|', re.IGNORECASE)
 
 
@@ -148,6 +150,35 @@ def band_names(header, n_band=1):
             return tuple(names)
     name = _one_band(header) if n_band == 1 else ''
     return (name,) if name else None
+
+
+def split_bands(bands, n_band=1):
+    """
+    Take the names of bands apart.
+
+    Parameters
+    ----------
+    bands : str or sequence of str
+        Names, or a string of one-letter names.
+    n_band : int, optional
+        The number of planes that they are for.
+
+    Returns
+    -------
+    names : tuple of str
+        Of one plane a string is the name, unless all of its letters are those
+        of bands.
+
+    Examples
+    --------
+    >>> from galmorph.images.headers import split_bands
+    >>> split_bands('F160W'), split_bands('gri')
+    (('F160W',), ('g', 'r', 'i'))
+    """
+    is_one = isinstance(bands, str) and n_band == 1
+    if is_one and not _SEVERAL_BANDS.fullmatch(bands):
+        return (bands,)
+    return tuple(bands)
 
 
 def _one_band(header):

@@ -11,6 +11,7 @@ from galmorph.images.content import has_data, unobserved
 from galmorph.images.edges import Edges
 from galmorph.images.fields import FieldReader
 from galmorph.images.galaxy_image import MIN_SIDE
+from galmorph.images.headers import split_bands
 from galmorph.images.mosaic import as_sizes
 from galmorph.images.positions import Positions
 from galmorph.images.tileset import TileSet
@@ -299,9 +300,7 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         positions = Positions(coords)
         half_width = HalfWidth(half_width, len(positions))
         sizes = as_sizes(sizes, len(positions))
-        if bands is None:
-            bands = self.bands
-        bands = (bands,) if isinstance(bands, str) else tuple(bands)
+        bands = self.bands if bands is None else split_bands(bands)
         images = [None] * len(positions)
         for row in np.flatnonzero(~positions.good).tolist():
             msg = 'the coordinates of the target are not finite'

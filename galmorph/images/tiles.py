@@ -16,10 +16,18 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from galmorph.images.celestial import grid_offset, icrs_wcs, wcs_from_header
 from galmorph.images.finding import is_remote, remote_file
 from galmorph.images.galaxy_image import MIN_SIDE
-from galmorph.images.headers import band_names, unit_from_header
+from galmorph.images.headers import band_names, split_bands, unit_from_header
 from galmorph.images.positions import pixel_to_icrs, unit_vectors
 
-__all__ = ['PACKED', 'UNNAMED', 'Field', 'Tile', 'group_tiles', 'read_tiles']
+__all__ = [
+    'PACKED',
+    'UNNAMED',
+    'Field',
+    'Tile',
+    'group_tiles',
+    'name_bands_by_files',
+    'read_tiles',
+]
 
 #: Files that can only be decompressed as a whole.
 PACKED = ('.gz', '.bz2')
@@ -266,9 +274,8 @@ def _is_one_grid(first, second, shape):
 
 
 def _names(path, header, n_planes, *, bands, is_first):
-    if isinstance(bands, str) and n_planes == 1:
-        bands = (bands,)
-    names = tuple(bands or band_names(header, n_planes) or ())
+    names = split_bands(bands, n_planes) if bands else ()
+    names = names or tuple(band_names(header, n_planes) or ())
     if not names and is_first:
         name = _band_in_name(_file_name(path)) if n_planes == 1 else UNNAMED
         names = (name, *(f'{name} {plane}' for plane in range(2, n_planes + 1)))
@@ -311,6 +318,74 @@ def _band_in_name(name):
     return found[-1] if found else UNNAMED
 
 
+def name_bands_by_files(tiles):
+    """
+    Trust the names of files whose headers all tell one band.
+
+    Reprojecting and stacking often copy the header of one band to the others.
+    Of several images in the same band on one grid, whose file names each tell
+    another band, the names are right.
+
+    Parameters
+    ----------
+    tiles : list of `Tile`
+        Tiles in any order.
+
+    Returns
+    -------
+    tiles : list of `Tile`
+        The same, some with another band.
+    doubted : list of `Tile`
+        Those whose headers are not believed, as they were.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> from astropy.io import fits
+    >>> from astropy.wcs import WCS
+    >>> from galmorph.images.tiles import Tile, name_bands_by_files
+    >>> wcs = WCS({'CTYPE1': 'RA---TAN', 'CTYPE2': 'DEC--TAN', 'CRPIX1': 5,
+    ...            'CRPIX2': 5, 'CDELT1': -1e-4, 'CDELT2': 1e-4})
+    >>> tile = Tile('ngc_g.fits', 0, (), 'g', fits.Header(), wcs, (9, 9))
+    >>> other = dataclasses.replace(tile, path='ngc_r.fits')
+    >>> named, doubted = name_bands_by_files([tile, other])
+    >>> [tile.band for tile in named], [tile.path for tile in doubted]
+    (['g', 'r'], ['ngc_r.fits'])
+    """
+    told = [_band_in_name(_file_name(tile.path)) for tile in tiles]
+    alike = {}
+    for number, tile in enumerate(tiles):
+        if told[number] != UNNAMED:
+            alike.setdefault((tile.band, tile.shape), []).append(number)
+    named, doubted = list(tiles), []
+    for numbers in alike.values():
+        if len({told[number] for number in numbers}) < 2:
+            continue
+        for here in _on_one_grid(numbers, [tiles[number] for number in numbers]):
+            names = [told[number] for number in here]
+            if len(here) == len(set(names)) > 1:
+                for number, name in zip(here, names, strict=True):
+                    if name != tiles[number].band:
+                        doubted.append(tiles[number])
+                    named[number] = dataclasses.replace(tiles[number], band=name)
+    return named, doubted
+
+
+def _on_one_grid(numbers, tiles):
+    """The numbers of the tiles, those on one grid together."""
+    fields, grids = [], []
+    for field, number in sorted(
+        zip(map(Field, tiles), numbers, strict=True), key=lambda pair: pair[0].centre[2]
+    ):
+        index = next(_on_the_grid(field, fields), None)
+        if index is None:
+            fields.append(field)
+            grids.append([number])
+        else:
+            grids[index].append(number)
+    return [sorted(here) for here in grids]
+
+
 def group_tiles(tiles):
     """
     Put the bands of one grid together.
@@ -343,13 +418,13 @@ def group_tiles(tiles):
     single = [Field(tile) for tile in tiles]
     # By Declination, so that those on one grid are neighbours.
     for number in sorted(range(len(tiles)), key=lambda n: single[n].centre[2]):
-        found = _on_its_grid(single[number], fields)
+        (band,) = single[number].tiles
+        found = next(_on_the_grid(single[number], fields, without=band), None)
         if found is None:
             fields.append(single[number])
             members.append([number])
         else:
-            ((band, tile),) = single[number].tiles.items()
-            fields[found].tiles[band] = tile
+            fields[found].tiles[band] = tiles[number]
             members[found].append(number)
     for field, numbers in zip(fields, members, strict=True):
         numbers.sort()
@@ -359,20 +434,18 @@ def group_tiles(tiles):
     return [fields[index] for index in order]
 
 
-def _on_its_grid(field, fields):
-    """The last of the fields, sorted by Declination, that lacks only this band."""
-    (band,) = field.tiles
+def _on_the_grid(field, fields, without=None):
+    """Which fields, sorted by Declination, are on one grid, and lack a band."""
     pixel = np.deg2rad(field.scale)
     for index in range(len(fields) - 1, -1, -1):
         other = fields[index]
         if field.centre[2] - other.centre[2] > pixel:
-            return None
+            return
         is_near = np.linalg.norm(field.centre - other.centre) < pixel
         if (
             is_near
-            and band not in other.tiles
+            and without not in other.tiles
             and field.shape == other.shape
             and grid_offset(other.wcs, field.wcs, field.shape) < _MAX_OFFSET
         ):
-            return index
-    return None
+            yield index

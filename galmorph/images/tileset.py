@@ -10,7 +10,7 @@ from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images.finding import check_unchanged, find_files, identify
 from galmorph.images.positions import unit_vectors
-from galmorph.images.tiles import group_tiles, read_tiles
+from galmorph.images.tiles import group_tiles, name_bands_by_files, read_tiles
 
 __all__ = ['NO_IMAGE', 'TileSet', 'describe']
 
@@ -170,6 +170,9 @@ class TileSet:
         missing = [band for band in bands if band not in field.tiles]
         if missing:
             msg = f'{field} has the bands {list(field.tiles)}, not {missing}'
+            elsewhere = self._with_bands_here(field, missing)
+            if elsewhere is not None:
+                msg += f', which {elsewhere} has on another grid; reproject it to one'
             return ImageError(msg, flag=MorphologyFlag.BANDS_MISSING)
         for band in bands or field.tiles:
             tile = field.tiles[band]
@@ -177,6 +180,15 @@ class TileSet:
                 msg = f'{tile.path} cannot be read: {tile.damage}'
                 return ImageError(msg, flag=MorphologyFlag.UNREADABLE_IMAGE)
         return None
+
+    def _with_bands_here(self, field, bands):
+        """A tile that has some of the bands, and the middle of another tile."""
+        if set(self.known).isdisjoint(bands):
+            return None
+        centres, radii = self.circles
+        near = np.linalg.norm(centres - field.centre, axis=1) < radii
+        here = (self.fields[index] for index in np.flatnonzero(near))
+        return next((f for f in here if not f.tiles.keys().isdisjoint(bands)), None)
 
     def nowhere(self, ra, dec):
         """
@@ -217,6 +229,16 @@ class TileSet:
 
     def _read_headers(self):
         found, chosen = self._tiles_of_files(None), None
+        if all(band is None for _, band in self.files):
+            found, doubted = name_bands_by_files(found)
+            if doubted:
+                logger.warning(
+                    'the headers of %d files tell the band of another file on their '
+                    'grid, as %s %r; the names of the files are believed',
+                    len(doubted),
+                    doubted[0].path,
+                    doubted[0].band,
+                )
         if self._names is not None:
             chosen = self._choose(found)
         if chosen is None and self._names is not None:

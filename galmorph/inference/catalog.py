@@ -31,7 +31,15 @@ __all__ = [
 ]
 
 _IMAGE_COLUMNS = ('image', 'path', 'file', 'filename')
-_RA_DEC = (('ra', 'dec'), ('raj2000', 'dej2000'), ('ra_icrs', 'de_icrs'))
+# In the order tried, of any case; the last ones are those of VizieR and SExtractor.
+_RA_DEC = (
+    ('ra', 'dec'),
+    ('raj2000', 'dej2000'),
+    ('ra_icrs', 'de_icrs'),
+    ('_raj2000', '_dej2000'),
+    ('alpha_j2000', 'delta_j2000'),
+    ('alphawin_j2000', 'deltawin_j2000'),
+)
 
 # Half widths of the cutouts, in pixels, in which the size of a galaxy is
 # looked for until it fits.
@@ -472,9 +480,10 @@ def coordinate_columns(table):
     for pair in _RA_DEC:
         if all(name in lower for name in pair):
             return [lower[name] for name in pair]
+    pairs = ', '.join(' and '.join(pair) for pair in _RA_DEC)
     msg = (
-        'the table has no positions: it needs a SkyCoord column, or columns ra and '
-        f'dec; it has {table.colnames}'
+        'the table has no positions: it needs a SkyCoord column, or two in degrees '
+        f'that are called {pairs}; it has {table.colnames}'
     )
     raise ValueError(msg)
 
@@ -546,8 +555,11 @@ def sizes_of(table, size):
         msg = f'size must be an angle or a number of pixels (Quantity), not {given}'
         raise ValueError(msg)
     values = getattr(size, 'unmasked', size)
+    values = np.asarray(getattr(values, 'value', values))
     try:
-        values = np.array(getattr(values, 'value', values), float)
+        if values.dtype.kind in 'SU':
+            raise TypeError
+        values = values.astype(float)
     except (TypeError, ValueError) as error:
         msg = f'size must hold numbers, not {values.dtype}'
         raise ValueError(msg) from error

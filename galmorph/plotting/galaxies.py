@@ -2,6 +2,7 @@
 """Figures: galaxies with their answers and flags."""
 
 import numpy as np
+from astropy.table import Table
 
 from galmorph.flags import FATAL, MorphologyFlag, decode_flags, describe_flags
 from galmorph.schemas import load_schema
@@ -176,6 +177,8 @@ def plot_answers(row, *, stamp=None, schema=None, title=None, figure=None):
     ------
     ValueError
         If the row has no column of an answer.
+    TypeError
+        If it is a table.
 
     Examples
     --------
@@ -188,6 +191,9 @@ def plot_answers(row, *, stamp=None, schema=None, title=None, figure=None):
     >>> [text.get_text() for text in figure.axes[0].texts][1:4]
     ['edgeon', 'yes', '0.20']
     """
+    if isinstance(row, Table):
+        msg = 'row must be one row, table[0], not a table'
+        raise TypeError(msg)
     schema = load_schema(row.meta.get('GM_SCHEM', 'gz2')) if schema is None else schema
     asked = _bars_of(schema, row)
     columns = set(schema.columns) & set(row.colnames)
@@ -195,22 +201,28 @@ def plot_answers(row, *, stamp=None, schema=None, title=None, figure=None):
         msg = f'the row has no answer of {schema.name!r}; make it with columns="all"'
         raise ValueError(msg)
     side = 3.2 if stamp is not None else 0.0
+    flags = decode_flags(int(row['morphology_flags'])) \
+        if 'morphology_flags' in row.colnames else ()  # fmt: skip
     n_lines = sum(len(pairs) + 1.7 for _, pairs in asked)
     height = max(n_lines * _LINE + 2 * _MARGIN + 0.5, side + 2 * _MARGIN + 0.7)
+    if not side:
+        height += len(flags) * _LINE
     left = _MARGIN + side + (0.35 if side else 0)
     page = _Page(figure, left + 6.3 + _MARGIN, height)
     if title is None:
-        title = str(row['morphology_class']) if 'morphology_class' in row.colnames \
-            else 'Answers'  # fmt: skip
+        title = _text(row, 'morphology_class') or ('Answers' if asked else 'No answer')
     page.text(_MARGIN, height - _MARGIN - 0.1, title, 14, weight='bold', va='center')
     y = height - _MARGIN - 0.5
     if side:
         page.stamp(_MARGIN, y - side, side, _as_stamps([stamp], 1)[0])
-        if 'morphology_flags' in row.colnames:
-            flags = decode_flags(int(row['morphology_flags']))
-            for i, name in enumerate(flags):
-                page.text(_MARGIN, y - side - (i + 1) * _LINE, name, 7.5, _FLAG_COLOUR,
-                          va='center')  # fmt: skip
+    for i, name in enumerate(flags):
+        page.text(_MARGIN, y - side - (i + bool(side)) * _LINE, name, 7.5, _FLAG_COLOUR,
+                  va='center')  # fmt: skip
+    if not side:
+        y -= len(flags) * _LINE
+    reason = _text(row, 'morphology_reason')
+    if reason and not asked:
+        page.text(left, y - 0.5 * _LINE, reason, 9, va='center', width=6.3)
     for heading, bars in asked:
         y -= 0.5 * _LINE
         page.text(left, y, heading, 9, _DIM, va='center')
@@ -226,6 +238,12 @@ def plot_answers(row, *, stamp=None, schema=None, title=None, figure=None):
                       va='center', width=0.75)  # fmt: skip
         y -= 1.2 * _LINE
     return page.figure
+
+
+def _text(row, name):
+    """What a column says of a row, if it says something."""
+    value = row[name] if name in row.colnames else ''
+    return '' if np.ma.is_masked(value) else str(value)
 
 
 def _bars_of(schema, row):

@@ -10,6 +10,7 @@ from astropy import units as u
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import GalaxyImage, check_content
+from galmorph.images.content import observed_part
 from galmorph.preprocessing import _field, geometry
 from galmorph.preprocessing.colour import choose_bands, mix_bands
 from galmorph.preprocessing.photometry import fill_nonfinite
@@ -126,6 +127,11 @@ def prepare(image, recipe, transforms=None, *, reach=None):
         beyond = to_pixels @ reach[:, None] @ recipe.output_to_frame
         seen = np.concatenate([affines, beyond])
         box, _ = _field.field(seen, recipe, image.shape2d)
+    x_start, x_stop, y_start, y_stop = observed_part(image)
+    if (x_stop - x_start, y_stop - y_start) != image.shape2d[::-1]:
+        within = geometry.translation(-x_start, -y_start) @ affines
+        observed = y_stop - y_start, x_stop - x_start
+        _, outside = _field.field(within, recipe, observed)
     if outside > _MAX_OUTSIDE:
         flags |= MorphologyFlag.EDGE
     x_start, x_stop, y_start, y_stop = box

@@ -20,7 +20,7 @@ def open_tables(tables, *, format=None, scratch=None):  # noqa: A002
 
     Parameters
     ----------
-    tables : path-like, `~astropy.table.Table` or sequence of them
+    tables : path-like, `~astropy.table.Table`, ``pandas.DataFrame`` or sequence
         A file, a pattern such as ``'sources/*.parquet'`` (``**`` goes into
         folders), a table in memory, or several of these. The files of a
         pattern are taken in the order of their names.

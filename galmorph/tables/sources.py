@@ -4,11 +4,13 @@
 import glob
 import hashlib
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from astropy.table import Table
+from astropy.coordinates import SkyCoord
+from astropy.table import Row, Table
 
 from galmorph.tables.columns import Layout, to_qtable
 from galmorph.tables.conversion import open_converted
@@ -153,7 +155,7 @@ def find_sources(tables):
 
     Parameters
     ----------
-    tables : path-like, `~astropy.table.Table` or sequence of them
+    tables : path-like, `~astropy.table.Table`, ``pandas.DataFrame`` or sequence
         As in `~galmorph.tables.open_tables`.
 
     Returns
@@ -178,6 +180,10 @@ def find_sources(tables):
     """
     if isinstance(tables, Table):
         return [tables]
+    # Who has a data frame has imported pandas.
+    pandas = sys.modules.get('pandas')
+    if pandas is not None and isinstance(tables, pandas.DataFrame):
+        return [Table.from_pandas(tables, index=tables.index.name is not None)]
     if isinstance(tables, (str, os.PathLike)):
         path = Path(tables)
         if path.is_dir():
@@ -195,8 +201,13 @@ def find_sources(tables):
             raise FileNotFoundError(msg)
         return found
     # The keys of a dict are no paths.
-    if isinstance(tables, dict) or not isinstance(tables, Iterable):
+    is_other = isinstance(tables, (dict, Row, SkyCoord))
+    if is_other or not isinstance(tables, Iterable):
         msg = f'expected tables or paths of tables, not {type(tables).__name__}'
+        if isinstance(tables, Row):
+            msg += '; table[:1] is a table of one row'
+        elif isinstance(tables, SkyCoord):
+            msg += "; Table({'coord': coords}) is one of coordinates"
         raise TypeError(msg)
     sources = [source for table in tables for source in find_sources(table)]
     if not sources:

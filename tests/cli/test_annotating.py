@@ -7,6 +7,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from PIL import Image
 
+from galmorph import MorphologyFlag
 from galmorph.cli import main
 from galmorph.cli.annotating import is_streamed
 from tests.helpers.fits import make_wcs
@@ -80,8 +81,26 @@ def test_tiles_and_several_tables(mosaic, tiny_card, tmp_path, capsys):
     found = QTable.read(output)
     assert found['morphology_probability'].mask.tolist() == [False, False, True]
     assert run(*command) == 2
-    assert 'exists; overwrite=True replaces it' in capsys.readouterr().err
+    assert 'exists; --overwrite replaces it' in capsys.readouterr().err
     assert run(*command, '--overwrite', '--quiet') == 0
+    assert not capsys.readouterr().err
+    again = [output, *command[2:], '--overwrite', '--quiet']
+    again[again.index('--output') + 1] = tmp_path / 'again.fits'
+    assert run(*again) == 0
+    assert 'replaces' in capsys.readouterr().err
+
+
+def test_a_file_for_each_band(mosaic, tiny_card, tmp_path, capsys):
+    (tile, *_) = sorted((mosaic / 'tiles').glob('*.fits'))
+    command = [
+        mosaic / 'a.parquet', '--size', 'size', '--output', tmp_path / 'a.ecsv',
+        '--weights', tiny_card, '--quiet',
+    ]  # fmt: skip
+    assert run(*command, '--mosaic', f'g={tile},r={tile},i={tile}') == 0
+    found = QTable.read(tmp_path / 'a.ecsv')
+    assert not (found['morphology_flags'] & int(MorphologyFlag.SINGLE_BAND)).any()
+    assert run(*command, '--overwrite', '--mosaic', f'g={tile},r=lost.fits') == 2
+    assert "no file 'lost.fits' for --mosaic" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,7 @@ class TestPredictCatalogue:
         assert predict('a.ecsv', '--output', 'b.ecsv') == 2
         assert 'already has the columns' in capsys.readouterr().err
         assert predict('a.ecsv', '--output', 'a.ecsv', '--overwrite') == 0
+        assert '--overwrite replaces 5' in capsys.readouterr().err
         assert len(QTable.read('a.ecsv').colnames) == 55
 
     def test_positions_on_a_mosaic(self, folder, predict):

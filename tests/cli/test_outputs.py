@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.table import QTable, Table
 
 from galmorph.cli.outputs import (
@@ -45,6 +46,19 @@ class TestOutput:
     def test_votable_by_name(self, tmp_path, name):
         Output(tmp_path / name).write(QTable({'id': [1]}))
         assert Table.read(tmp_path / name, format='votable')['id'].tolist() == [1]
+
+    def test_votable_has_positions_as_numbers(self, tmp_path):
+        coords = SkyCoord([266.4, 10], [-28.9, 20], unit='deg')
+        table = QTable({'id': [1, 2], 'where': coords.galactic, 'n': [3, 4]})
+        Output(tmp_path / 'a.vot').write(table)
+        found = Table.read(tmp_path / 'a.vot', format='votable')
+        assert found.colnames == ['id', 'where_ra', 'where_dec', 'n']
+        np.testing.assert_allclose(found['where_ra'], [266.4, 10])
+        np.testing.assert_allclose(found['where_dec'], [-28.9, 20])
+        assert isinstance(table['where'], SkyCoord)
+        beside = QTable({'where': coords, 'where_ra': [1, 2]})
+        with pytest.raises(RequestError, match="'where' cannot be written"):
+            Output(tmp_path / 'b.vot').write(beside)
 
 
 def test_folder_is_made_where_asked_for(tmp_path):

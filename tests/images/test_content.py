@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from galmorph.exceptions import ImageError
 from galmorph.flags import MorphologyFlag
 from galmorph.images import GalaxyImage, check_content
-from galmorph.images.content import has_data, is_covered, unobserved
+from galmorph.images.content import has_data, is_covered, observed_part, unobserved
 from tests.helpers.fits import make_pixels
 
 Y, X = np.mgrid[:121, :121] - 60.0
@@ -164,3 +164,29 @@ class TestHasData:
         assert has_data(pixels, 10.4, 5)
         assert has_data(pixels, 9, 5)
         assert not has_data(pixels, 8.4, 5)
+
+
+class TestObservedPart:
+    def test_lines_without_data_at_the_border(self):
+        pixels = np.ones((2, 30, 40))
+        pixels[:, :, 35:] = np.nan
+        pixels[:, :4] = np.nan
+        # inside, and in one band
+        pixels[:, 10] = np.nan
+        pixels[0, :, 0] = np.nan
+        assert observed_part(GalaxyImage(pixels)) == (0, 35, 4, 30)
+
+    def test_mask_counts_and_pictures_have_none(self):
+        mask = np.zeros((30, 40), bool)
+        mask[:, :3] = True
+        assert observed_part(GalaxyImage(np.ones((30, 40)), mask=mask)) == (
+            3,
+            40,
+            0,
+            30,
+        )
+        picture = GalaxyImage(np.zeros((3, 30, 40), np.uint8), is_picture=True)
+        assert observed_part(picture) == (0, 40, 0, 30)
+
+    def test_nothing_at_all(self):
+        assert observed_part(GalaxyImage(np.full((30, 40), np.nan))) == (0, 40, 0, 30)

@@ -80,6 +80,9 @@ class TestConstruction:
     def test_bands_as_text(self):
         assert GalaxyImage(np.zeros((3, 20, 20)), bands='gri').bands == ('g', 'r', 'i')
         assert GalaxyImage(np.zeros((20, 20)), bands='F160W').bands == ('F160W',)
+        with pytest.raises(ImageError, match=r"one name, .*not \('g', 'r', 'i'\)"):
+            GalaxyImage(np.zeros((20, 20)), bands='gri')
+        assert GalaxyImage(np.zeros((20, 20)), bands='F160W').bands == ('F160W',)
 
     @pytest.mark.parametrize('bands', [('g',), 'gr', ('g', 'r', 5)])
     def test_wrong_bands(self, bands):

@@ -260,6 +260,44 @@ class TestBands:
         (image,) = cut(tmp_path, wcs.pixel_to_world([200], [140]), bands='r')
         assert image.bands == ('r',)
 
+    def test_one_letter_names_of_single_planes_are_several_bands(self, tmp_path):
+        coords = self.bands(tmp_path, g=SHAPE)
+        (image,) = cut(tmp_path, coords, bands='gr')
+        assert image.flag == FLAGS.BANDS_MISSING
+        assert "['g'], not ['r']" in str(image)
+
+    def test_names_of_files_where_the_headers_are_copies(self, tmp_path, caplog):
+        wcs = make_wcs(SHAPE)
+        for number, band in enumerate('gri'):
+            write(tmp_path / f'ngc_{band}.fits', make_sky(number), wcs, FILTER='g')
+        coords = wcs.pixel_to_world([200], [140])
+        (image,) = cut(tmp_path, coords, bands='gri')
+        x, y = np.round(image.position).astype(int)
+        assert image.bands == ('g', 'r', 'i')
+        np.testing.assert_array_equal(
+            image.data[:, y, x], [make_sky(n)[140, 200] for n in range(3)]
+        )
+        assert 'the headers of 2 files' in caplog.text
+        assert "ngc_i.fits 'g'" in caplog.text
+
+    def test_headers_are_right_where_they_differ_from_names(self, tmp_path, caplog):
+        wcs, far = make_wcs(SHAPE), make_wcs(SHAPE)
+        far.wcs.crval = 151, 2.2
+        write(tmp_path / 'field_u.fits', make_sky(), wcs, FILTER='g')
+        write(tmp_path / 'field_z.fits', make_sky(), far, FILTER='g')
+        write(tmp_path / 'again-1.fits', make_sky(), wcs, FILTER='g')
+        assert TiledMosaic(tmp_path).bands == ('g',)
+        assert not caplog.text
+
+    def test_band_on_another_grid_is_said_to_be_there(self, tmp_path):
+        wcs = make_wcs(SHAPE)
+        coords = self.bands(tmp_path, wcs, g=SHAPE)
+        binned = make_wcs((SHAPE[0] // 2, SHAPE[1] // 2), scale=0.8)
+        write(tmp_path / 'half_r.fits', make_sky()[::2, ::2], binned, FILTER='r')
+        (image,) = cut(tmp_path, coords)
+        assert image.flag == FLAGS.BANDS_MISSING
+        assert 'half_r.fits has on another grid; reproject' in str(image)
+
     def test_wrong_shape_costs_only_its_rows(self, tmp_path):
         coords = self.bands(tmp_path, g=SHAPE, r=(299, 400))
         east = make_wcs(SHAPE)

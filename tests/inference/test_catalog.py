@@ -102,6 +102,7 @@ class TestSizesOf:
             ([5, 6, 7] * u.pix, 'size has 3 values, for 2 rows'),
             ([[5], [6]] * u.pix, 'size has 2 values, for 2 rows'),
             (Column(['big', 'small']), 'size must hold numbers, not <U5'),
+            (Column(['5', '6']), 'size must hold numbers, not <U1'),
         ],
     )
     def test_refuses(self, size, match):
@@ -116,7 +117,14 @@ class TestSizesOf:
 class TestCoordinatesOf:
     @pytest.mark.parametrize(
         'names',
-        [('ra', 'dec'), ('RA', 'DEC'), ('RAJ2000', 'DEJ2000'), ('RA_ICRS', 'DE_ICRS')],
+        [
+            ('ra', 'dec'),
+            ('RA', 'DEC'),
+            ('RAJ2000', 'DEJ2000'),
+            ('RA_ICRS', 'DE_ICRS'),
+            ('_RAJ2000', '_DEJ2000'),
+            ('ALPHA_J2000', 'DELTA_J2000'),
+        ],
     )
     def test_names(self, names):
         table = Table([[10.0], [20.0], [3]], names=(*names, 'id'))

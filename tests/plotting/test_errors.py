@@ -71,6 +71,16 @@ class TestBaselines:
         assert axes.get_xlim()[1] > 0.3
         assert 'mean label' in texts_of(figure.legends[0])
 
+    def test_two_answers_are_equally_wrong_at_zero_and_one(self):
+        baselines = {
+            'zeros': {'edgeon': 0.64, 'odd_feature': 0.2},
+            'ones': {'edgeon': 0.64, 'odd_feature': 0.9},
+        }
+        _, axes = draw(METRICS, baselines=baselines)
+        marks = {line.get_label(): line.get_xdata() for line in axes.lines}
+        assert np.isfinite(marks['zeros']).tolist() == [False, True, True]
+        assert np.isfinite(marks['ones']).tolist() == [False, False, True]
+
     def test_of_an_evaluation_come_by_themselves(self):
         labels = draw_paths(20, seed=4)
         evaluation = evaluate(

@@ -157,3 +157,20 @@ class TestAnswers:
         table = make_predictions(2).to_table('best')
         with pytest.raises(ValueError, match='no answer'):
             plot_answers(table[0], figure=Figure())
+
+    def test_row_that_was_not_predicted_says_why(self):
+        table = make_predictions(2, broken=[1]).to_table()
+        found = texts(plot_answers(table[1], figure=Figure()))
+        assert found[:2] == ['No answer', 'UNREADABLE_IMAGE']
+        assert found[2] == table['morphology_reason'][1]
+
+    def test_flags_are_shown_without_a_stamp(self, table, stamps):
+        for options in ({}, {'stamp': stamps[4]}):
+            figure = plot_answers(table[4], figure=Figure(), **options)
+            assert 'EDGE' in texts(figure)
+            FigureCanvasAgg(figure).draw()
+            assert not overlaps(figure)
+
+    def test_table_in_place_of_a_row(self, table):
+        with pytest.raises(TypeError, match=r'one row, table\[0\]'):
+            plot_answers(table)

@@ -377,6 +377,18 @@ class TestFlags:
         image = stamp(424).at((211.5, 211.5), 50 * u.pix)
         assert prepare(image, RECIPE).flags == F.ORIENTATION_ASSUMED
 
+    def test_padding_is_an_edge(self):
+        pixels, size = field(make_wcs((200, 200), scale=SDSS), (200, 200)), 10 * u.pix
+        whole = GalaxyImage(pixels, bands='r').at((60, 100), size)
+        cut = GalaxyImage(pixels[:, 40:], bands='r').at((20, 100), size)
+        padded = np.where(np.arange(200) < 40, np.nan, pixels)
+        padded = GalaxyImage(padded, bands='r').at((60, 100), size)
+        assert not prepare(whole, GREY).flags & F.EDGE
+        assert prepare(cut, GREY).flags & F.EDGE
+        flags = prepare(padded, GREY).flags
+        assert flags & F.EDGE
+        assert flags & F.NONFINITE_PIXELS
+
     @pytest.mark.parametrize('r_eff', [4, 25, 60])
     def test_a_recentred_picture(self, r_eff):
         galaxy = sersic_image((424, 424), r_eff=r_eff, flux=1e4, position=(226, 195))

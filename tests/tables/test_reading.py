@@ -224,3 +224,20 @@ def test_fingerprint_of_a_table():
     described = make_table()
     described.meta['NUMBER'] = 4
     assert open_tables(described).fingerprint() != same
+
+
+def test_data_frame_of_pandas():
+    pandas = pytest.importorskip('pandas')
+    frame = pandas.DataFrame({'n': [1, 2], 'name': ['a', 'b']})
+    with open_tables(frame) as stream:
+        assert stream.read(0, 2)['name'].tolist() == ['a', 'b']
+        assert stream.colnames == ['n', 'name']
+    with open_tables(frame.set_index('name')) as stream:
+        assert stream.colnames == ['name', 'n']
+
+
+def test_what_is_nearly_a_table_is_told_from_paths():
+    with pytest.raises(TypeError, match=r'not Row; table\[:1\]'):
+        open_tables(QTable({'n': [1, 2]})[0])
+    with pytest.raises(TypeError, match='not SkyCoord; Table'):
+        open_tables(SkyCoord([1], [2], unit='deg'))

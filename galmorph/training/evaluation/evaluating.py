@@ -2,9 +2,10 @@
 """How well weights do: scores of all kinds of labels, with intervals."""
 
 import dataclasses
+import os
 
 import numpy as np
-from astropy.table import QTable
+from astropy.table import QTable, Table
 
 from galmorph.inference.catalog import sizes_of
 from galmorph.training.evaluation._bootstrap import N_DRAWS, Score
@@ -257,8 +258,9 @@ def evaluate(
 
     Parameters
     ----------
-    source : `~galmorph.MorphologyClassifier`, predictions or array-like
-        What predicts, or has predicted, one row a galaxy: an array has the
+    source : `~galmorph.MorphologyClassifier`, weights, predictions or array-like
+        What predicts, or has predicted, one row a galaxy: the name or the card of
+        weights, a list of these; what ``classify`` returns; or an array of the
         shape (n, n_answers).
     table : `~astropy.table.Table` or None
         The images, as `~galmorph.MorphologyClassifier.classify_table` takes
@@ -292,6 +294,8 @@ def evaluate(
     ValueError
         If numbers of rows or answers disagree, or no labelled galaxy was
         predicted.
+    TypeError
+        If ``source`` is a table, which lacks what is masked, or ``table`` is none.
 
     Examples
     --------
@@ -331,7 +335,17 @@ def evaluate(
 
 def _predict(source, table, rows, schema, options):
     """Predict labelled rows: the schema, and an answer for each."""
+    if isinstance(source, Table):
+        msg = 'source is a table; give what classify() or classify_table() returns'
+        raise TypeError(msg)
+    if _are_weights(source):
+        from galmorph import MorphologyClassifier
+
+        source = MorphologyClassifier(source)
     if hasattr(source, 'classify_table'):
+        if table is not None and not isinstance(table, Table):
+            msg = f'table must be an astropy Table, not {type(table).__name__}'
+            raise TypeError(msg)
         if table is None or len(table) != len(rows):
             n = 'none' if table is None else len(table)
             msg = f'table must have a row for each of the {len(rows)} labels, not {n}'
@@ -364,3 +378,10 @@ def _root_mean(errors):
 
 def _is_sound(score):
     return np.isfinite([score.value, score.low, score.high]).all()
+
+
+def _are_weights(source):
+    names = source if isinstance(source, (list, tuple)) else [source]
+    return len(names) > 0 and all(
+        isinstance(name, (str, os.PathLike)) for name in names
+    )

@@ -357,6 +357,21 @@ class TestSources:
         with pytest.raises(ValueError, match='60 labels, not none'):
             evaluate(classifier, None, labels)
 
+    def test_weights_by_name_and_card(self, tiny_card):
+        table = Table({'image': draw_stamps(2)})
+        labels = Labels('fractions', draw_paths(2))
+        one = evaluate(str(tiny_card), table, labels, **FEW)
+        two = evaluate([tiny_card, tiny_card], table, labels, **FEW)
+        assert two.answers == pytest.approx(one.answers, abs=1e-6)
+
+    def test_tables_where_they_do_not_belong(self, classifier):
+        labels = Labels('fractions', draw_paths(2))
+        table = classifier.predict(draw_stamps(2))
+        with pytest.raises(TypeError, match=r'give what classify\(\)'):
+            evaluate(table, None, labels)
+        with pytest.raises(TypeError, match='table must be an astropy Table, not list'):
+            evaluate(classifier, ['a.fits', 'b.fits'], labels)
+
     def test_labels_of_another_schema(self):
         with pytest.raises(ValueError, match="labels has 5 answers, 'gz2'"):
             evaluate(draw_paths(2), None, Labels('classes', np.eye(5)[:2]), schema=TREE)
