@@ -557,9 +557,9 @@ def sizes_of(table, size):
     values = getattr(size, 'unmasked', size)
     values = np.asarray(getattr(values, 'value', values))
     try:
-        if values.dtype.kind in 'SU':
-            raise TypeError
-        values = values.astype(float)
+        # 'same_kind' refuses text, even where it looks like numbers.
+        casting = 'unsafe' if values.dtype.kind == 'O' else 'same_kind'
+        values = values.astype(float, casting=casting)
     except (TypeError, ValueError) as error:
         msg = f'size must hold numbers, not {values.dtype}'
         raise ValueError(msg) from error
