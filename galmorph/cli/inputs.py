@@ -2,6 +2,7 @@
 """What the command line is given: images, folders, patterns or a catalogue."""
 
 import glob
+import re
 from pathlib import Path
 
 import numpy as np
@@ -333,10 +334,10 @@ def parse_mosaic(text):
     >>> parse_mosaic('g=field_g.fits,r=field_r.fits')
     {'g': 'field_g.fits', 'r': 'field_r.fits'}
     """
-    parts = [part.partition('=') for part in text.split(',')]
-    if Path(text).exists() or not all(name.strip() and path for name, _, path in parts):
+    parts = [re.fullmatch(r'\s*([\w-]+)=(.+)', part) for part in text.split(',')]
+    if Path(text).exists() or not all(parts):
         return text
-    return {name.strip(): path.strip() for name, _, path in parts}
+    return {part[1]: part[2].strip() for part in parts}
 
 
 def parse_names(text):

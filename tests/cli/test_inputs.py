@@ -10,6 +10,7 @@ from astropy.table import Table
 from galmorph.cli.inputs import (
     collect,
     parse_hdu,
+    parse_mosaic,
     parse_names,
     parse_size,
     parse_weights,
@@ -113,6 +114,15 @@ class TestParse:
     def test_names(self):
         assert parse_names(None) is None
         assert parse_names(' g, r ,,i') == ['g', 'r', 'i']
+
+    def test_mosaic(self, tmp_path):
+        assert parse_mosaic('tiles/*.fits') == 'tiles/*.fits'
+        assert parse_mosaic('g=a.fits, r=b/*.fits') == {'g': 'a.fits', 'r': 'b/*.fits'}
+        for text in ('s3://a/b.fits?v=1', 'g=a.fits,b.fits', '=a.fits', 'g='):
+            assert parse_mosaic(text) == text
+        path = tmp_path / 'seeing=2,depth=3.fits'
+        path.touch()
+        assert parse_mosaic(str(path)) == str(path)
 
     def test_weights(self, tmp_path):
         assert parse_weights(None) is None
