@@ -183,7 +183,8 @@ def find_sources(tables):
     # Who has a data frame has imported pandas.
     pandas = sys.modules.get('pandas')
     if pandas is not None and isinstance(tables, pandas.DataFrame):
-        return [Table.from_pandas(tables, index=tables.index.name is not None)]
+        is_named = any(name is not None for name in tables.index.names)
+        return [Table.from_pandas(tables.reset_index() if is_named else tables)]
     if isinstance(tables, (str, os.PathLike)):
         path = Path(tables)
         if path.is_dir():
