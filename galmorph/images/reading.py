@@ -20,7 +20,7 @@ from galmorph.images.fits import (
     read_fits,
 )
 from galmorph.images.galaxy_image import GalaxyImage
-from galmorph.images.headers import band_names, split_bands, unit_from_header
+from galmorph.images.headers import band_names, unit_from_header
 from galmorph.images.pictures import picture_from_pillow, read_picture
 
 __all__ = ['PICTURE_SUFFIXES', 'is_single_image', 'read_image', 'read_images']
@@ -234,8 +234,8 @@ def _starts_as_fits(path):
 
 
 def _read_dict(images, hdu, *, bands, unit):
-    if isinstance(bands, str):
-        bands = (bands,) if bands in images else split_bands(bands)
+    if isinstance(bands, str) and bands in images:
+        bands = (bands,)
     names = tuple(images) if bands is None else tuple(bands)
     missing = [name for name in names if name not in images]
     if missing or not names:

@@ -11,7 +11,6 @@ from galmorph.images.content import has_data, unobserved
 from galmorph.images.edges import Edges
 from galmorph.images.fields import FieldReader
 from galmorph.images.galaxy_image import MIN_SIDE
-from galmorph.images.headers import split_bands
 from galmorph.images.mosaic import as_sizes
 from galmorph.images.positions import Positions
 from galmorph.images.tileset import TileSet
@@ -300,7 +299,9 @@ ImageError('none of 2 images covers 9.00000 +9.00000')]
         positions = Positions(coords)
         half_width = HalfWidth(half_width, len(positions))
         sizes = as_sizes(sizes, len(positions))
-        bands = self.bands if bands is None else split_bands(bands)
+        if bands is None:
+            bands = self.bands
+        bands = (bands,) if isinstance(bands, str) else tuple(bands)
         images = [None] * len(positions)
         for row in np.flatnonzero(~positions.good).tolist():
             msg = 'the coordinates of the target are not finite'

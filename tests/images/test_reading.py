@@ -131,6 +131,9 @@ class TestDict:
         assert image.bands == ('i', 'g')
         np.testing.assert_array_equal(image.data[0], planes['i'])
         assert read_image({'F160W': make_pixels()}, bands='F160W').bands == ('F160W',)
+        assert read_image({'B': planes['g'], 'V': planes['r']}, bands='VB').bands == (
+            ('V', 'B')
+        )
 
     def test_missing_band(self):
         with pytest.raises(ImageError, match=r"bands \['z'\] are not among") as info:
